@@ -1,0 +1,49 @@
+"""All interfaces: what the author of a plug-in has to read."""
+
+from media_watch_tasks.abc.byte_source import ByteSource
+from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
+from media_watch_tasks.abc.constraint import Constraint
+from media_watch_tasks.abc.prober import MediaProber
+from media_watch_tasks.abc.resolver import MediaResolver
+from media_watch_tasks.abc.scanner import Filters, MediaScanner
+from media_watch_tasks.abc.scheduler import Job, Scheduler
+from media_watch_tasks.abc.stores import MediaStateStore, Reservation, SharedTransaction, TaskStore
+from media_watch_tasks.abc.uploader import (
+    BatchItem,
+    BatchUploader,
+    Checks,
+    FansOut,
+    FindsExisting,
+    MovesRemote,
+    Resumable,
+    UploadContext,
+    Uploader,
+    Verifies,
+)
+
+__all__ = [
+    "AssetChange",
+    "BatchItem",
+    "BatchUploader",
+    "ByteSource",
+    "ChangeFeed",
+    "Checks",
+    "Constraint",
+    "FansOut",
+    "Filters",
+    "FindsExisting",
+    "Job",
+    "MediaProber",
+    "MediaResolver",
+    "MediaScanner",
+    "MediaStateStore",
+    "MovesRemote",
+    "Reservation",
+    "Resumable",
+    "Scheduler",
+    "SharedTransaction",
+    "TaskStore",
+    "UploadContext",
+    "Uploader",
+    "Verifies",
+]

@@ -1,0 +1,257 @@
+"""MediaStateStore and TaskStore: what is known of the sources, and the durable queue."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from media_watch_tasks.model.assets import RootIdentity
+from media_watch_tasks.model.identity import Fingerprint, Route
+from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.model.scans import ScanPage
+from media_watch_tasks.model.settlements import (
+    Interrupt,
+    Pause,
+    PauseScope,
+    ReservationState,
+    Settlement,
+    SettleResult,
+)
+from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
+from media_watch_tasks.model.tasks import (
+    Claim,
+    ClaimRef,
+    ClaimRequest,
+    EnqueueResult,
+    NewTask,
+    Task,
+    TaskSelection,
+    TaskState,
+)
+from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
+
+__all__ = ["MediaStateStore", "Reservation", "SharedTransaction", "TaskStore"]
+
+Reservation = tuple[ReservationState, UploadReceipt | None]
+
+
+class SharedTransaction(ABC):
+    """Capability of stores that live in one database: several writes become one transaction."""
+
+    @abstractmethod
+    def shares_with(self, other: object) -> bool:
+        """True if `transaction` covers the writes of the other store too."""
+
+    @abstractmethod
+    def transaction(self, *, durable: bool = False) -> AbstractContextManager[None]:
+        """All writes of this thread to the sharing stores inside the block commit together, or not at all.
+
+        Blocks may nest; the outermost commits. With `durable` the commit is on the disk when the block ends.
+        """
+
+
+class MediaStateStore(ABC):
+    """What is known of each source. Thread-safe; all times come from the clock given at construction."""
+
+    @abstractmethod
+    def source(self, source_id: str) -> SourceState:
+        """The record of a source; an empty one (`BaselineState.NONE`) if there is none yet."""
+
+    @abstractmethod
+    def sources(self) -> Sequence[SourceState]:
+        """All sources, by id."""
+
+    @abstractmethod
+    def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
+        """Write the record whole. With a lease it acts only while that is held; False if it was lost."""
+
+    @abstractmethod
+    def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:
+        """The right to scan the source, None while another scanner holds it and its lease has not ended."""
+
+    @abstractmethod
+    def extend_scan(self, lease: ScanLease, *, lease_ns: int) -> bool:
+        """Hold it for longer; False if it was lost to another scanner."""
+
+    @abstractmethod
+    def release_scan(self, lease: ScanLease) -> None:
+        """Give it back. Nothing happens if it was lost."""
+
+    @abstractmethod
+    def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
+        """Compare a page with what is known; reads with one statement, writes nothing.
+
+        `after` is the last name of the directory's previous page (None for its first): only names behind it and up to
+        the page's last one (or the end, on a complete page) are compared, so that `missing` is right for each page.
+        """
+
+    @abstractmethod
+    def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
+        """Write what was seen: new and changed assets, the completed directory, the checkpoint.
+
+        False if the lease was lost. A changed asset gets `unchanged_since` = now; an asset known as missing is present again. With `baseline` new
+        assets are marked as baseline. An empty record writes nothing. Idempotent.
+        """
+
+    @abstractmethod
+    def forget_seen(self, source_id: str) -> None:
+        """Forget every asset and directory of a source, for a new baseline."""
+
+    @abstractmethod
+    def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:
+        """What is known of these assets, in order; None where nothing is."""
+
+    @abstractmethod
+    def iterate_assets(self, source_id: str) -> Iterable[AssetState]:
+        """All assets of a source that are present, by path; read in portions, so that memory stays flat."""
+
+    @abstractmethod
+    def update_seen(self, source_id: str, found: Mapping[bytes, Fingerprint]) -> None:
+        """A fresh look showed these fingerprints: record them as `record_page` would for changed assets."""
+
+    @abstractmethod
+    def mark_missing(self, source_id: str, asset_ids: Sequence[bytes]) -> int:
+        """Record that these assets are gone; the number that were present. A later scan that finds one says `new`."""
+
+    @abstractmethod
+    def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
+        """Keep what a prober found in this version."""
+
+    @abstractmethod
+    def save_identity(self, source_id: str, identity: RootIdentity) -> None:
+        """Keep the root's identity as the accepted one."""
+
+    @abstractmethod
+    def count_assets(self, source_id: str) -> tuple[int, int]:
+        """(present, missing)."""
+
+
+class TaskStore(ABC):
+    """The durable queue. Thread-safe; atomic between threads, processes and, where the database is shared, machines.
+
+    Every method that acts on claims does so only where task id and token match a running task, in one transaction,
+    and says which ones it acted on.
+    """
+
+    @abstractmethod
+    def register_worker(self, name: str = "") -> str:
+        """A new worker id, never used before. Its death is seen by its peers at once where the platform allows it."""
+
+    @abstractmethod
+    def unregister_worker(self, worker_id: str) -> None:
+        """The worker ends in order; claims it still holds are released, with the attempt given back."""
+
+    @abstractmethod
+    def enqueue_if_absent(self, tasks: Sequence[NewTask], *, durable: bool = False) -> Sequence[EnqueueResult]:
+        """Write the tasks that are not there yet, in one transaction; one result for each, in order.
+
+        For each: a live task with the key makes `LIVE`; the key of the asset's latest delivered version makes
+        `DELIVERED` (unless `force`). An older version that waits ends `cancelled: superseded`; beside a running one the
+        new task waits until that has ended, in place of any other that waits there. A task whose tag is paused is held.
+        With `durable` the commit is on the disk before the call returns.
+        """
+
+    @abstractmethod
+    def claim_batch(self, request: ClaimRequest) -> Sequence[Claim]:
+        """Up to `limit` eligible tasks of the routes, by priority (high first), due time, id; never one twice.
+
+        Eligible: due, not held, of no paused party, in no lane with an unmet constraint; running tasks whose lease has
+        ended are taken back first (see `take_back`). Tasks of a destination whose automatic pause has run out: one at a
+        time until one is delivered. Tasks that two workers died on are given only to `alone=True`.
+        """
+
+    @abstractmethod
+    def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
+        """Count the attempt of claims made with `begin=False`; the ids acted on."""
+
+    @abstractmethod
+    def extend(
+        self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None = None
+    ) -> frozenset[int]:
+        """Make the leases end `lease_ns` from now, and keep the progress of tasks; the ids acted on."""
+
+    @abstractmethod
+    def settle(
+        self, settlements: Sequence[Settlement], *, durable: bool = False, then_claim: ClaimRequest | None = None
+    ) -> SettleResult:
+        """Write how work ended, and claim the next, all in one commit.
+
+        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back. `Delivered` of a
+        newer version marks earlier receipts of the asset as replaced, and ends an automatic pause of the destination.
+        """
+
+    @abstractmethod
+    def save_resume_state(self, ref: ClaimRef, state: Mapping[str, object] | None) -> bool:
+        """Keep a JSON object with the task; False if the claim was lost."""
+
+    @abstractmethod
+    def interrupts(self, worker_id: str) -> Sequence[Interrupt]:
+        """Running tasks of this worker that shall stop: cancelled, or a party of theirs paused. Cheap to ask."""
+
+    @abstractmethod
+    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int]) -> int:
+        """Take back running tasks whose lease has ended, or whose worker is known to be dead; how many.
+
+        One that was not begun becomes eligible. For one that was begun `crashes` grows, the attempt is given back, and
+        it waits `backoff_ns[crashes - 1]` (the last one for all further). With `crashes` = `dead_after` it becomes
+        `dead: crashed`.
+        """
+
+    @abstractmethod
+    def last_token(self) -> int:
+        """The token of the latest claim, 0 before the first: a `floor` for `ClaimRequest`."""
+
+    @abstractmethod
+    def next_due_ns(self, routes: Sequence[Route]) -> int | None:
+        """The earliest wall time at which a waiting task of the routes becomes eligible; None if none waits."""
+
+    @abstractmethod
+    def delivered(self, route: Route, asset_ids: Sequence[bytes]) -> Sequence[Task | None]:
+        """The task of each asset's latest delivered version, in order, with its receipt; None where there is none."""
+
+    @abstractmethod
+    def has_content_of_size(self, ref: ClaimRef, size: int) -> bool:
+        """True if another asset of the destination with this size is delivered (and not replaced) or live."""
+
+    @abstractmethod
+    def reserve_content(self, ref: ClaimRef, sha256: str) -> Reservation:
+        """Reserve content for the destination of this claim until it settles, or say who has it.
+
+        Raises `LeaseLost` if the claim was lost.
+        """
+
+    @abstractmethod
+    def cancel(self, selection: TaskSelection, *, reason: str = "user") -> tuple[int, int]:
+        """End waiting tasks `cancelled`, and ask running ones to stop; (ended, asked)."""
+
+    @abstractmethod
+    def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:
+        """Make `dead`, `cancelled` and `failed` tasks eligible now, with attempts, crashes and TTL afresh.
+
+        Returns the ids, and for each one skipped why: `live task`, `newer version delivered`, `not ended`.
+        """
+
+    @abstractmethod
+    def pause(self, pause: Pause) -> None:
+        """Set or replace a pause. Waiting tasks of a paused tag become held; running ones get an interrupt."""
+
+    @abstractmethod
+    def resume(self, scope: PauseScope, value: str = "") -> bool:
+        """End a pause; False if there was none."""
+
+    @abstractmethod
+    def pauses(self) -> Sequence[Pause]:
+        """The pauses in force, automatic ones whose time is over included until a delivery ends them."""
+
+    @abstractmethod
+    def tasks(self, selection: TaskSelection, *, limit: int = 100, after_id: int = 0) -> Sequence[Task]:
+        """Tasks by id, above `after_id`, at most `limit`."""
+
+    @abstractmethod
+    def counts(self, routes: Sequence[Route] | None = None) -> Mapping[TaskState, int]:
+        """Exact numbers, one entry for each state; of all routes if None."""
+
+    @abstractmethod
+    def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
+        """Delete ended tasks that were updated before this wall time; how many. Latest receipts are kept."""

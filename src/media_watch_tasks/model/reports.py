@@ -1,0 +1,151 @@
+"""What the manager's methods return: frozen, and never None where a number is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import attrs
+
+from media_watch_tasks.model.scans import ScanProblem
+from media_watch_tasks.model.settlements import Pause
+from media_watch_tasks.model.sources import BaselineState
+
+__all__ = [
+    "BaselineReport",
+    "EnqueueReport",
+    "ProcessReport",
+    "RetryReport",
+    "RunReport",
+    "ScanReport",
+    "SelectionReport",
+    "SourceReport",
+]
+
+
+@attrs.frozen(kw_only=True)
+class ScanReport:
+    """A scan. `complete` False: something could not be listed, or the scan was cut short."""
+
+    source_id: str
+    complete: bool = False
+    skipped: str | None = None
+    """Why nothing was scanned, for example `another scan is running`."""
+    resumed: bool = False
+    directories: int = 0
+    assets: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    enqueued: int = 0
+    already_queued: int = 0
+    """A live task had the version already."""
+    already_delivered: int = 0
+    """The version is the latest delivered one."""
+    baseline_recorded: int = 0
+    """New files recorded without a task: they belong to a baseline that was still owed."""
+    problems: tuple[ScanProblem, ...] = ()
+    """The first 100."""
+    problem_count: int = 0
+    error: str | None = None
+    """Why the scan ended early."""
+    elapsed: timedelta = timedelta(0)
+
+
+@attrs.frozen(kw_only=True)
+class BaselineReport:
+    """A baseline."""
+
+    source_id: str
+    complete: bool
+    already_complete: bool = False
+    """It was complete before the call, which changed nothing."""
+    resumed: bool = False
+    skipped: str | None = None
+    directories: int = 0
+    recorded: int = 0
+    """Assets recorded as seen by this call."""
+    assets: int = 0
+    problems: tuple[ScanProblem, ...] = ()
+    """The first 100; these directories are owed: their first complete listing is their baseline."""
+    problem_count: int = 0
+    elapsed: timedelta = timedelta(0)
+
+
+@attrs.frozen(kw_only=True)
+class ProcessReport:
+    """A run of the queue. Every task taken is counted once, under what became of it."""
+
+    taken: int = 0
+    succeeded: int = 0
+    deduplicated: int = 0
+    """Of the succeeded: equal content was there already, nothing was sent."""
+    failed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    superseded: int = 0
+    """The file had changed: the version found is queued."""
+    released: int = 0
+    """Back to waiting, no attempt spent: snoozed, still settling, paused, shut down."""
+    lease_lost: int = 0
+    """Another worker had taken the task: this one wrote nothing."""
+    bytes_sent: int = 0
+    unmet_constraints: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    """Name of the constraint and what it said; tasks that ask for it stayed pending."""
+    stopped_by: str = "empty"
+    """`empty` (nothing is eligible now), `limit`, `time_budget`, `cancelled` or `closed`."""
+    elapsed: timedelta = timedelta(0)
+
+
+@attrs.frozen(kw_only=True)
+class RunReport:
+    """`run_once`: the scan and the processing that ran with it and after it."""
+
+    scan: ScanReport
+    process: ProcessReport
+
+
+@attrs.frozen(kw_only=True)
+class EnqueueReport:
+    """`enqueue`: asset ids by what became of them, over all destinations."""
+
+    enqueued: int = 0
+    already_queued: int = 0
+    already_delivered: int = 0
+    not_found: tuple[bytes, ...] = ()
+    """Not at the source."""
+
+
+@attrs.frozen(kw_only=True)
+class SelectionReport:
+    """`cancel`, `pause`, `resume`, `purge`: how many tasks the call acted on."""
+
+    tasks: int = 0
+    running: int = 0
+    """Of them running, now or in another process: asked to stop, which they do within seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class RetryReport:
+    """`retry`."""
+
+    retried: int = 0
+    skipped: Mapping[int, str] = attrs.field(factory=dict, hash=False)
+    """Task id and why it was left: `live task`, `newer version delivered`, `not ended`."""
+
+
+@attrs.frozen(kw_only=True)
+class SourceReport:
+    """A source as `sources()` shows it."""
+
+    source_id: str
+    baseline: BaselineState
+    destinations: frozenset[str]
+    assets: int
+    """Known and present."""
+    missing: int
+    owed_directories: int
+    complete_scans: int
+    seconds_since_complete_scan: float | None
+    """None before the first complete scan."""
+    pauses: tuple[Pause, ...] = ()

@@ -1,0 +1,151 @@
+"""How work on a task ends: one value per line of the state machine. Stores write them, the manager chooses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from media_watch_tasks.clock import from_ns
+from media_watch_tasks.model.identity import Fingerprint
+from media_watch_tasks.model.tasks import Claim, ClaimRef, WaitReason
+from media_watch_tasks.model.uploads import UploadReceipt
+
+__all__ = [
+    "Cancelled",
+    "Dead",
+    "Delivered",
+    "Failed",
+    "Interrupt",
+    "Pause",
+    "PauseScope",
+    "Released",
+    "ReservationState",
+    "SettleResult",
+    "Settlement",
+    "Superseded",
+]
+
+
+@attrs.frozen(kw_only=True)
+class Delivered:
+    """`success`: receipt and state are one transaction; receipts of earlier versions of the asset become `replaced`."""
+
+    ref: ClaimRef
+    receipt: UploadReceipt
+
+
+@attrs.frozen(kw_only=True)
+class Failed:
+    """`failed`: retried at `retry_ns` (wall time)."""
+
+    ref: ClaimRef
+    retry_ns: int
+    error: str
+
+
+@attrs.frozen(kw_only=True)
+class Dead:
+    """`dead`: kept with its reason until somebody retries or purges it."""
+
+    ref: ClaimRef
+    reason: str
+    error: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Released:
+    """Back to what it was, the attempt given back; eligible again at `due_ns` (None: at once)."""
+
+    ref: ClaimRef
+    due_ns: int | None = None
+    wait: WaitReason = WaitReason.SNOOZED
+    note: str | None = None
+    """Why, for people."""
+
+
+@attrs.frozen(kw_only=True)
+class Cancelled:
+    """`cancelled`, with a stable word as its reason."""
+
+    ref: ClaimRef
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Superseded:
+    """`cancelled: superseded`, and the version that was found is enqueued in the same transaction.
+
+    The new task keeps priority, tags and constraints; no attempts, no resume state.
+    """
+
+    ref: ClaimRef
+    found: Fingerprint
+    due_ns: int
+
+
+Settlement = Delivered | Failed | Dead | Released | Cancelled | Superseded
+
+
+@attrs.frozen(kw_only=True)
+class SettleResult:
+    """What `settle` did: ids not in `settled` had lost their lease, and nothing was written for them."""
+
+    settled: frozenset[int]
+    claims: tuple[Claim, ...] = ()
+    """What `then_claim` claimed in the same commit."""
+
+
+class PauseScope(StrEnum):
+    """What a pause stops."""
+
+    ALL = "all"
+    TAG = "tag"
+    SOURCE = "source"
+    DESTINATION = "destination"
+
+
+@attrs.frozen(kw_only=True)
+class Pause:
+    """Something is paused; `until_ns` None: until somebody resumes it.
+
+    A pause that the library set itself (`automatic`) for a destination ends half-open: when its time is over one task,
+    if possible another than `task_id`, is tried alone, and the rest follows once that one was delivered.
+    """
+
+    scope: PauseScope
+    value: str = ""
+    """The tag, source id or destination id; empty for `all`."""
+    until_ns: int | None = None
+    reason: str = ""
+    automatic: bool = False
+    rounds: int = 1
+    """How many times in a row it was paused automatically: the back-off grows with it."""
+    task_id: int | None = None
+    """The task on which it was noticed."""
+
+    @property
+    def until(self) -> datetime | None:
+        """The end, None: open."""
+        return None if self.until_ns is None else from_ns(self.until_ns)
+
+
+@attrs.frozen
+class Interrupt:
+    """Somebody, in whatever process, wants a running task to stop."""
+
+    ref: ClaimRef
+    paused: bool
+    """True: its tag, source or destination was paused (release it); False: it was cancelled."""
+
+
+class ReservationState(StrEnum):
+    """The answer to `reserve_content`."""
+
+    RESERVED = "reserved"
+    """This claim sends the content."""
+    BUSY = "busy"
+    """Another live claim is sending equal content: wait for it."""
+    DELIVERED = "delivered"
+    """Equal content was delivered: share its receipt."""
