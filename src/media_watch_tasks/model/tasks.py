@@ -243,7 +243,7 @@ class ClaimRequest:
     alone: bool = False
     """Take one task that must be begun alone (two workers died on it), and no other."""
     floor: int | None = None
-    """Only tasks whose last claim has a token up to this one: a run takes each task at most once."""
+    """No task that this worker has claimed with a token above this one: a run takes each task at most once."""
     tags: frozenset[str] = frozenset()
     """Only tasks that have one of these tags; empty: all."""
 
