@@ -25,7 +25,7 @@ class Module:
     """A public module: its dotted name and its source."""
 
     name: str
-    source: str
+    source: str = attrs.field(repr=False)
     is_package: bool
 
 
