@@ -54,7 +54,7 @@ class PauseBook:
         )
 
     def half_open(self, destination_id: str, now_ns: int) -> Pause | None:
-        """The automatic pause of a destination whose time is over: one task at a time is tried until one is delivered."""
+        """The automatic pause of a destination that is over: one task at a time is tried until one is delivered."""
         pause = self._pauses.get((PauseScope.DESTINATION, destination_id))
         return pause if pause is not None and pause.automatic and not _in_force(pause, now_ns) else None
 
