@@ -149,8 +149,8 @@ class TaskStore(ABC):
         For each: a live task with the key makes `LIVE`; the key of the asset's latest delivered version makes
         `DELIVERED`, unless work on another version has begun since (it may have overwritten what was delivered). An
         older version that waits ends `cancelled: superseded`; beside a running one the new task waits until that has
-        ended, in place of any other that waits there. A task whose tag is paused is held. With `force` neither a waiting
-        task nor a delivery is in the way, and the new task forgets that work on its key has begun before.
+        ended, in place of any other that waits there. A task whose tag is paused is held. With `force` neither a
+        waiting task nor a delivery is in the way, and the new task forgets that work on its key has begun before.
         With `durable` the commit is on the disk before the call returns.
         """
 
@@ -240,9 +240,9 @@ class TaskStore(ABC):
     def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:
         """Make `dead`, `cancelled` and `failed` tasks eligible now, with attempts, crashes and TTL afresh.
 
-        Of several versions of an asset the newest is taken; a task in back-off counts as failed. Returns the ids, and for
-        each one skipped why: `live task`, `newer version delivered`, `not ended`, `delivered` (the last two only where
-        the selection names tasks, keys or assets).
+        Of several versions of an asset the newest is taken; a task in back-off counts as failed. Returns the ids, and
+        for each one skipped why: `live task`, `newer version delivered`, `not ended`, `delivered` (the last two only
+        where the selection names tasks, keys or assets).
         """
 
     @abstractmethod
