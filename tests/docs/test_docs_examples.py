@@ -87,7 +87,10 @@ def _pages() -> dict[str, str]:
 
 
 BLOCKS = [block for page, text in _pages().items() for block in _blocks(page, text)]
-RUN = [block for block in BLOCKS if "not run" not in block.markers]
+SHOWN = [block for block in BLOCKS if "not run" in block.markers]
+# A block that others continue is run as their beginning.
+_BEGINNINGS = {(block.page, block.line) for end in BLOCKS if end not in SHOWN for block in end.before}
+RUN = [block for block in BLOCKS if block not in SHOWN and (block.page, block.line) not in _BEGINNINGS]
 
 
 def _listens_for_sigterm(pid: int) -> bool:
@@ -135,8 +138,14 @@ def test_a_python_block_runs_as_it_stands(block: Block, tmp_path: Path) -> None:
 
 
 def test_a_block_is_left_out_only_for_a_reason() -> None:
-    bare = [f"{block.page}:{block.line}" for block in BLOCKS if not (block.markers.get("not run") or block in RUN)]
-    assert bare == []
+    assert [f"{block.page}:{block.line}" for block in SHOWN if not block.markers["not run"]] == []
+
+
+def test_every_other_block_is_run() -> None:
+    run = {(part.page, part.line) for block in RUN for part in (*block.before, block)}
+    shown = {(block.page, block.line) for block in SHOWN}
+    assert run | shown == {(block.page, block.line) for block in BLOCKS}
+    assert run & shown == set(), "a block that runs continues one that does not"
 
 
 def test_every_marker_is_one_that_means_something() -> None:
