@@ -145,6 +145,39 @@ def test_a_full_disk_loses_the_transaction_alone(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+_IO_ERROR = """
+import os, resource, sys
+from media_watch_tasks.errors import StoreError
+from media_watch_tasks.stores.sqlite.database import Database
+from media_watch_tasks.stores.sqlite.migrations import migrate
+with Database(sys.argv[1]) as database:
+    migrate(database)
+    database.execute("CREATE TABLE t (x)")
+    database.execute("INSERT INTO t VALUES (1)")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for durable in (False, True):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(sys.argv[1] + "-wal").st_size + 100_000, unlimited[1]))
+        try:
+            with database.transaction(durable=durable):
+                database.execute("INSERT INTO t VALUES (2), (zeroblob(9000000))")
+        except StoreError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    with database.transaction(durable=True):
+        database.execute("INSERT INTO t VALUES (3)")
+    print(database.execute("SELECT x FROM t"))
+"""
+
+
+def test_an_io_error_loses_the_transaction_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _IO_ERROR, str(tmp_path / "watch.db")]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(answer) == 3
+    for said in answer[:2]:
+        assert "watch.db could not be read or written (I/O error): check the disk and the system log" in said
+    assert answer[2] == "[(1,), (3,)]"
+
+
 def test_a_damaged_file_is_called_damaged(tmp_path: Path, factory: DatabaseFactory | None) -> None:
     path = tmp_path / "watch.db"
     with SqliteStores(path) as stores:
