@@ -32,6 +32,7 @@ class SourceEntry:
     """By directory, then by name."""
 
     def all_assets(self) -> Iterator[AssetState]:
+        """Present and missing ones, in the order of a scan."""
         for directory in sorted(self.assets, key=order_key):
             inside = self.assets[directory]
             yield from (inside[name] for name in sorted(inside))
