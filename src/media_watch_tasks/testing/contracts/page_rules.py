@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
+from typing import TypeVar
 
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import ScanPage, ScanProblem
 
-__all__ = ["check_pages", "directories_of", "paths_of", "problems_of"]
+__all__ = ["check_pages", "directories_of", "only", "paths_of", "problems_of"]
+
+_Item = TypeVar("_Item")
 
 _LARGEST_PAGE = 1_000
 
@@ -67,3 +70,10 @@ def directories_of(pages: Iterable[ScanPage]) -> list[bytes]:
 def problems_of(pages: Iterable[ScanPage]) -> list[ScanProblem]:
     """All problems."""
     return [problem for page in pages for problem in page.problems]
+
+
+def only(items: Iterable[_Item]) -> _Item:
+    """The one item that has to be there."""
+    found = list(items)
+    assert len(found) == 1, f"one is expected, not {len(found)}: {found}"
+    return found[0]

@@ -15,7 +15,8 @@ from media_watch_tasks.errors import (
     TransientError,
 )
 from media_watch_tasks.model.assets import MediaAsset
-from media_watch_tasks.testing.contracts.source_base import IN_ORDER, ODD_NAMES, SourceSuite, fill, needs
+from media_watch_tasks.testing.contracts.page_rules import only
+from media_watch_tasks.testing.contracts.source_base import IN_ORDER, ODD_NAMES, SourceSuite, classified_as, fill, needs
 from media_watch_tasks.testing.places import Place
 
 __all__ = ["ResolverConfinementContract", "ResolverLooksContract", "ResolverTroubleContract"]
@@ -35,7 +36,7 @@ class ResolverLooksContract(SourceSuite):
     def test_a_look_shows_the_file_id_of_the_listing(self, place: Place) -> None:
         place.write("a/1.mov")
         asset = self.asset(place, "a/1.mov")
-        (look,) = place.resolver().stat([asset], cancel=self.token())
+        look = only(place.resolver().stat([asset], cancel=self.token()))
         assert look is not None
         assert look.file_id == asset.file_id
 
@@ -65,11 +66,11 @@ class ResolverLooksContract(SourceSuite):
         resolver = place.resolver()
         for size in range(2, 12):
             place.append("clip.mov", b"+")
-            (look,) = resolver.stat([asset], cancel=self.token())
+            look = only(resolver.stat([asset], cancel=self.token()))
             assert look is not None
             assert look.size == size
         place.set_mtime("clip.mov", 1_500_000_000_000_000_000)
-        (look,) = resolver.stat([asset], cancel=self.token())
+        look = only(resolver.stat([asset], cancel=self.token()))
         assert look is not None
         assert look.mtime_ns == self.mtime(1_500_000_000_000_000_000)
 
@@ -93,7 +94,7 @@ class ResolverLooksContract(SourceSuite):
         asset = self.asset(place, "clip.mov")
         cancel = CancelToken()
         cancel.cancel()
-        with pytest.raises(OperationCancelled):
+        with classified_as(OperationCancelled):
             place.resolver().stat([asset], cancel=cancel)
 
 
@@ -105,7 +106,7 @@ class ResolverTroubleContract(SourceSuite):
         fill(place, IN_ORDER)
         asset = self.asset(place, "a/b/3.mov")
         place.remove(removed)
-        with pytest.raises(AssetNotFound):
+        with classified_as(AssetNotFound):
             place.resolver().resolve_for_upload(asset, cancel=self.token())
 
     def test_a_folder_in_the_place_of_a_file_is_not_found(self, place: Place) -> None:
@@ -113,7 +114,7 @@ class ResolverTroubleContract(SourceSuite):
         asset = self.asset(place, "clip.mov")
         place.remove("clip.mov")
         place.mkdir("clip.mov")
-        with pytest.raises(AssetNotFound):
+        with classified_as(AssetNotFound):
             place.resolver().resolve_for_upload(asset, cancel=self.token())
 
     @needs("can_deny_reading")
@@ -122,9 +123,9 @@ class ResolverTroubleContract(SourceSuite):
         fill(place, IN_ORDER)
         asset = self.asset(place, "a/b/3.mov")
         place.set_readable(denied, readable=False)
-        with pytest.raises(TransientError) as raised:
+        with classified_as(TransientError) as raised:
             place.resolver().resolve_for_upload(asset, cancel=self.token())
-        assert "a/b/3.mov" in str(raised.value)
+        assert "a/b/3.mov" in str(raised[0])
         place.set_readable(denied, readable=True)
         with place.resolver().resolve_for_upload(asset, cancel=self.token()).open() as stream:
             assert stream.read() == b"footage"
@@ -136,9 +137,9 @@ class ResolverTroubleContract(SourceSuite):
         assets = self.assets(place)
         place.remove("a/b/3.mov")
         place.set_readable(denied, readable=False)
-        with pytest.raises(TransientError):
+        with classified_as(TransientError):
             place.resolver().stat([assets[b"z.mov"], assets[b"a/b/3.mov"]], cancel=self.token())
-        with pytest.raises(TransientError):
+        with classified_as(TransientError):
             place.resolver().resolve_for_upload(assets[b"a/b/3.mov"], cancel=self.token())
 
     @needs("can_go_offline")
@@ -148,16 +149,16 @@ class ResolverTroubleContract(SourceSuite):
         resolver = place.resolver()
         media = resolver.resolve_for_upload(asset, cancel=self.token())
         place.set_online(online=False)
-        with pytest.raises(SourceOfflineError):
+        with classified_as(SourceOfflineError):
             resolver.resolve_for_upload(asset, cancel=self.token())
-        with pytest.raises(SourceOfflineError):
+        with classified_as(SourceOfflineError):
             resolver.stat([asset], cancel=self.token())
-        with pytest.raises(SourceOfflineError):
+        with classified_as(SourceOfflineError):
             media.open()
         place.set_online(online=True)
         with resolver.resolve_for_upload(asset, cancel=self.token()).open() as stream:
             assert stream.read() == b"footage"
-        (look,) = resolver.stat([asset], cancel=self.token())
+        look = only(resolver.stat([asset], cancel=self.token()))
         assert look is not None
 
 
@@ -175,7 +176,7 @@ class ResolverConfinementContract(SourceSuite):
         fill(place, [b"a/1.mov", b"z.mov"])
         resolver = place.resolver()
         secret = MediaAsset(resolver.source_id, asset_id, 6, 0)
-        with pytest.raises((AssetNotFound, PermanentError)):
+        with classified_as(AssetNotFound, PermanentError):
             resolver.resolve_for_upload(secret, cancel=self.token())
         asset = self.asset(place, "z.mov")
         looks = resolver.stat([secret, asset], cancel=self.token())
@@ -199,7 +200,7 @@ class ResolverConfinementContract(SourceSuite):
         place.link(link, target)
         resolver = place.resolver()
         secret = MediaAsset(resolver.source_id, asset_id, 6, 0)
-        with pytest.raises((AssetNotFound, PermanentError)):
+        with classified_as(AssetNotFound, PermanentError):
             resolver.resolve_for_upload(secret, cancel=self.token())
         assert list(resolver.stat([secret], cancel=self.token())) == [None]
 
@@ -211,6 +212,6 @@ class ResolverConfinementContract(SourceSuite):
         media = resolver.resolve_for_upload(asset, cancel=self.token())
         place.remove("a")
         place.link("a", "../outside")
-        with pytest.raises((AssetNotFound, PermanentError)):
+        with classified_as(AssetNotFound, PermanentError):
             media.open()
         assert list(resolver.stat([asset], cancel=self.token())) == [None]

@@ -14,7 +14,8 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, OperationCancelled
 from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.testing.contracts.source_base import ODD_NAMES, SourceSuite, needs
+from media_watch_tasks.testing.contracts.page_rules import only
+from media_watch_tasks.testing.contracts.source_base import ODD_NAMES, SourceSuite, classified_as, needs
 from media_watch_tasks.testing.places import Place
 
 __all__ = ["ResolverChangesContract", "ResolverStreamsContract"]
@@ -107,7 +108,7 @@ class ResolverStreamsContract(SourceSuite):
         place.write("clip.mov", b"footage")
         listed = self.asset(place, "clip.mov")
         place.truncate("clip.mov", 0)
-        (found,) = place.resolver().stat([listed], cancel=self.token())
+        found = only(place.resolver().stat([listed], cancel=self.token()))
         assert found is not None
         asset = MediaAsset(listed.source_id, listed.asset_id, 0, found.mtime_ns, found.file_id)
         with self.resolve(place, asset).open() as stream:
@@ -145,7 +146,7 @@ class ResolverStreamsContract(SourceSuite):
         asset = self.asset(place, "clip.mov")
         cancel = CancelToken()
         cancel.cancel()
-        with pytest.raises(OperationCancelled):
+        with classified_as(OperationCancelled):
             place.resolver().resolve_for_upload(asset, cancel=cancel)
 
 
@@ -204,14 +205,14 @@ class ResolverChangesContract(ResolverStreamsContract):
     @pytest.mark.parametrize("change", _CHANGES)
     def test_another_version_is_not_resolved(self, place: Place, clip: MediaAsset, change: str) -> None:
         _CHANGES[change](place)
-        with pytest.raises(AssetChanged):
+        with classified_as(AssetChanged):
             self.resolve(place, clip)
 
     @pytest.mark.parametrize("change", _CHANGES)
     def test_another_version_is_not_opened(self, place: Place, clip: MediaAsset, change: str) -> None:
         media = self.resolve(place, clip)
         _CHANGES[change](place)
-        with pytest.raises(AssetChanged):
+        with classified_as(AssetChanged):
             _read_all(media)
 
     @pytest.mark.parametrize("portion", [100_000, 2_000_000])
@@ -222,7 +223,7 @@ class ResolverChangesContract(ResolverStreamsContract):
         with self.resolve(place, clip).open() as stream:
             done = len(stream.read(100_000))
             _CHANGES[change](place)
-            with pytest.raises(AssetChanged):
+            with classified_as(AssetChanged):
                 done = _read_on(stream.read, portion, done)
         assert done < clip.size, "all bytes were handed out before the change was told"
 
@@ -234,20 +235,20 @@ class ResolverChangesContract(ResolverStreamsContract):
         with self.resolve(place, self.asset(place, "clip.mov")).open() as stream:
             assert stream.read(9) == b"012345678"
             _CHANGES[change](place)
-            with pytest.raises(AssetChanged):
+            with classified_as(AssetChanged):
                 stream.read(1)
 
     @pytest.mark.parametrize("change", _CHANGES)
     def test_a_range_of_another_version_is_not_read(self, place: Place, clip: MediaAsset, change: str) -> None:
         media = self.resolve(place, clip)
         _CHANGES[change](place)
-        with pytest.raises(AssetChanged), media.open_range(1_000, 1_000) as stream:
+        with classified_as(AssetChanged), media.open_range(1_000, 1_000) as stream:
             stream.read()
 
     def test_a_file_that_is_gone_is_not_opened(self, place: Place, clip: MediaAsset) -> None:
         media = self.resolve(place, clip)
         place.remove("clip.mov")
-        with pytest.raises(AssetNotFound):
+        with classified_as(AssetNotFound):
             media.open()
 
     @needs("keeps_open_files")

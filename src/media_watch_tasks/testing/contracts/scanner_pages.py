@@ -14,8 +14,8 @@ from media_watch_tasks.clock import NANOSECONDS, from_ns
 from media_watch_tasks.errors import OperationCancelled
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import ScanPage
-from media_watch_tasks.testing.contracts.page_rules import directories_of, paths_of, problems_of
-from media_watch_tasks.testing.contracts.source_base import IN_ORDER, ODD_NAMES, SourceSuite, fill, needs
+from media_watch_tasks.testing.contracts.page_rules import directories_of, only, paths_of, problems_of
+from media_watch_tasks.testing.contracts.source_base import IN_ORDER, ODD_NAMES, SourceSuite, classified_as, fill, needs
 from media_watch_tasks.testing.places import Place
 
 __all__ = ["ScannerNamesContract", "ScannerPagesContract"]
@@ -30,7 +30,7 @@ class ScannerPagesContract(SourceSuite):
         assert {page.source_id for page in self.scan(place)} == {place.scanner().source_id}
 
     def test_an_empty_place_gives_one_complete_page(self, place: Place) -> None:
-        (page,) = self.scan(place)
+        page = only(self.scan(place))
         assert (page.directory, page.rows, page.complete, page.problems) == (b"", (), True, ())
 
     def test_a_folder_without_files_has_a_complete_page(self, place: Place) -> None:
@@ -150,7 +150,7 @@ class ScannerPagesContract(SourceSuite):
         next(pages)
         cancel.cancel()
         more: list[ScanPage] = []
-        with pytest.raises(OperationCancelled):
+        with classified_as(OperationCancelled):
             more.extend(pages)
         assert len(more) <= self.read_ahead
 

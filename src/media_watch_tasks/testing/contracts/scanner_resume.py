@@ -9,8 +9,8 @@ import pytest
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.scans import ScanPage
-from media_watch_tasks.testing.contracts.page_rules import directories_of, paths_of, problems_of
-from media_watch_tasks.testing.contracts.source_base import IN_ORDER, SourceSuite, fill, needs
+from media_watch_tasks.testing.contracts.page_rules import directories_of, only, paths_of, problems_of
+from media_watch_tasks.testing.contracts.source_base import IN_ORDER, SourceSuite, classified_as, fill, needs
 from media_watch_tasks.testing.places import Place
 
 __all__ = ["ScannerResumeContract"]
@@ -89,9 +89,9 @@ class ScannerResumeContract(SourceSuite):
     @pytest.mark.parametrize("garbage", ["", "garbage", "a/b", "\x00", "after", "123"])
     def test_what_is_no_checkpoint_is_refused(self, place: Place, garbage: str) -> None:
         fill(place, IN_ORDER)
-        with pytest.raises(ConfigurationError):
+        with classified_as(ConfigurationError):
             list(place.scanner().scan_assets(resume_from=garbage, cancel=CancelToken()))
 
     def _checkpoint_of(self, place: Place, directory: bytes) -> str | None:
-        (page,) = [page for page in self.scan(place) if page.directory == directory]
+        page = only(page for page in self.scan(place) if page.directory == directory)
         return page.checkpoint

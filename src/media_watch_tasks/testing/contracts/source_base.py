@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 import pytest
 
 from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.errors import MediaWatchError
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.scans import KnownDirectory, ScanPage
 from media_watch_tasks.testing.contracts.page_rules import check_pages, problems_of
 from media_watch_tasks.testing.places import Place
 
-__all__ = ["IN_ORDER", "ODD_NAMES", "SourceSuite", "fill", "needs"]
+__all__ = ["IN_ORDER", "ODD_NAMES", "SourceSuite", "classified_as", "fill", "needs"]
 
 ODD_NAMES: Sequence[bytes] = (
     "caf\N{LATIN SMALL LETTER E WITH ACUTE}.mov".encode(),  # NFC
@@ -58,6 +60,24 @@ def needs(capability: str) -> Callable[[_Test], _Test]:
         return test
 
     return mark
+
+
+@contextmanager
+def classified_as(*kinds: type[MediaWatchError]) -> Iterator[list[MediaWatchError]]:
+    """Asserts that the block raises one of these; another class of the library is a wrong answer, not a crash.
+
+    The exception is put into the list that the block gets.
+    """
+    raised: list[MediaWatchError] = []
+    expected = " or ".join(kind.__name__ for kind in kinds)
+    try:
+        yield raised
+    except kinds as error:
+        raised.append(error)
+        return
+    except MediaWatchError as other:
+        raise AssertionError(f"{expected} is the answer here, not {other!r}") from other
+    raise AssertionError(f"{expected} was not raised")
 
 
 class SourceSuite:
