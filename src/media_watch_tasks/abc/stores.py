@@ -334,6 +334,10 @@ class TaskStore(ABC):
         """The after-upload action of a task is done, or was given up for the reason `error`."""
 
     @abstractmethod
+    def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
+        """(the earliest due time of a task that waits for a worker, the time of the latest delivery), wall time."""
+
+    @abstractmethod
     def counts(self, routes: Sequence[Route] | None = None) -> Mapping[TaskState, int]:
         """Exact numbers, one entry for each state; of all routes if None."""
 

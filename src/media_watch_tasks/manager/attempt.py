@@ -115,7 +115,13 @@ class Attempt:
         known_hash = receipt.sha256 or sent_hash or self._reserved
         complete = attrs.evolve(receipt, size=size, sha256=known_hash)
         sent = 0 if receipt.deduplicated else max(self._flight.bytes_sent, size if self._flight.bytes_read else 0)
-        return succeeded(self._flight.claim, complete, bytes_sent=sent, metadata=self._new_metadata)
+        return succeeded(
+            self._flight.claim,
+            complete,
+            bytes_sent=sent,
+            metadata=self._new_metadata,
+            action=self._core.owed_action(complete),
+        )
 
     def failure(self, error: BaseException) -> Outcome:
         """The outcome of an exception. When the work was asked to stop, that is why it ended, whatever was raised."""
@@ -144,6 +150,9 @@ class Attempt:
         # An empty mount point or another disk at the same path also has no such file: only the right root proves it.
         root = from_source(lambda: self._core.scanner.identify(cancel=self._flight.cancel))
         if not self._core.is_accepted_root(root):
+            if self._core.media_state.source(self._core.source_id).quarantine is not None:
+                # The source goes on with what is there: only the files of the place that is missing wait.
+                raise Snooze(self._core.options.party_pause_max, "the source is in quarantine")
             raise SourceOfflineError(f"another place stands at the root of {self._core.source_id} now")
         raise AssetNotFound(f"{self._task.display} is not at {self._core.source_id} any more")
 

@@ -87,12 +87,14 @@ class Outcome:
     message: str | None = None
 
 
-def succeeded(claim: Claim, receipt: UploadReceipt, *, bytes_sent: int, metadata: MediaMetadata | None) -> Outcome:
+def succeeded(
+    claim: Claim, receipt: UploadReceipt, *, bytes_sent: int, metadata: MediaMetadata | None, action: str | None
+) -> Outcome:
     """The bytes are at the destination."""
     return Outcome(
         claim=claim,
         counted="succeeded",
-        settlement=Delivered(ref=claim.ref, receipt=receipt),
+        settlement=Delivered(ref=claim.ref, receipt=receipt, action=action),
         bytes_sent=bytes_sent,
         metadata=metadata,
     )
