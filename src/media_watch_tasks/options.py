@@ -127,7 +127,7 @@ class TaskManagerOptions:
     rescan_unlisted: bool = True
     """Leave directories unlisted whose stamp proves that no entry was added, removed or renamed."""
     full_scan_every: int = attrs.field(default=24, validator=_whole(1))
-    """Every so many scans each directory is listed: a change inside a file does not show in its directory's stamp."""
+    """Each so many scans all directories are listed: a change inside a file does not show in a directory's stamp."""
     full_scan_after: timedelta = attrs.field(default=timedelta(days=1), validator=_at_least(_INSTANT))
     """Each directory is listed at least this often."""
     quarantine_share: float = attrs.field(default=0.3, validator=_share)

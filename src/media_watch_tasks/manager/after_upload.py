@@ -52,7 +52,7 @@ class AfterUpload:
         resolver = core.resolver
         if action is None or not isinstance(resolver, ChangesSource) or not self._everybody_has(task):
             return
-        asset = MediaAsset(core.source_id, task.asset_id, task.fingerprint.size, task.fingerprint.mtime_ns)
+        asset = task.asset
         directory, name = split(task.asset_id)
         aside = join(directory, _ASIDE + task.key[:16].encode() + b"-" + name[-100:])
         error: str | None = None

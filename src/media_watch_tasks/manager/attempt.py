@@ -22,7 +22,7 @@ from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
-from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
+from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.settlements import ReservationState
 from media_watch_tasks.model.sources import AssetState
@@ -54,13 +54,7 @@ class Attempt:
         self._task = flight.claim.task
         self._known = known
         self._uploader: Uploader = core.destinations.uploader(self._task.route)
-        self._asset = MediaAsset(
-            self._task.source_id,
-            self._task.asset_id,
-            self._task.fingerprint.size,
-            self._task.fingerprint.mtime_ns,
-            known.file_id if known is not None else None,
-        )
+        self._asset = attrs.evolve(self._task.asset, file_id=known.file_id if known is not None else None)
         timeout = core.options.attempt_timeout
         self.context = ManagedContext(
             core,

@@ -131,7 +131,7 @@ class PageCommit:
         core.media_state.move_asset(core.source_id, state.asset_id, asset)
         return owed
 
-    def _tell(
+    def _tell(  # noqa: PLR0917 - a page and all that was found on it
         self,
         page: ScanPage,
         diff: PageDiff,

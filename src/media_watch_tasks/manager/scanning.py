@@ -110,7 +110,15 @@ class Scanning:
         except (SourceOfflineError, AuthenticationRequiredError, OperationCancelled) as failure:
             error = redact(str(failure))
             _log.warning("scan ended early: %s", error, extra={"source_id": core.source_id})
-        missing, quarantine = self._finish(lease, debt, walk, listings, root, scan_number, failed=error is not None)
+        missing, quarantine = self._finish(
+            lease,
+            walk,
+            debt=debt,
+            listings=listings,
+            other_root=root.reason,
+            scan_number=scan_number,
+            failed=error is not None,
+        )
         report = attrs.evolve(
             commit.report(),
             complete=error is None and walk.problem_count == 0 and not walk.lease_lost,
@@ -205,12 +213,12 @@ class Scanning:
     def _finish(
         self,
         lease: ScanLease,
-        debt: Debt,
         walk: Walk,
-        listings: Listings,
-        root: RootCheck,
-        scan_number: int,
         *,
+        debt: Debt,
+        listings: Listings,
+        other_root: str | None,
+        scan_number: int,
         failed: bool,
     ) -> tuple[int, str | None]:
         """Write what a scan leaves behind: its checkpoint if it was cut short, else what it completes.
@@ -232,7 +240,7 @@ class Scanning:
         missing = 0
         if walk.problem_count == 0:
             now = core.clock.now_ns()
-            state, missing = self._absence.judge(state, scan_number, other_root=root.reason)
+            state, missing = self._absence.judge(state, scan_number, other_root=other_root)
             state = attrs.evolve(
                 state,
                 filter_spec=debt.filter_spec,

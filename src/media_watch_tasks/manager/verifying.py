@@ -128,14 +128,14 @@ class Verifying:
 
     def _media(self, task: Task, cancel: CancelToken) -> ResolvedMedia | None:
         try:
-            return self._core.resolver.resolve_for_upload(_asset(task), cancel=cancel)
+            return self._core.resolver.resolve_for_upload(task.asset, cancel=cancel)
         except (AssetNotFound, AssetChanged):
             return None
 
     def _repair(self, task: Task, cancel: CancelToken) -> int:
         """Queue the version that stands at the source now."""
         core = self._core
-        (found,) = core.resolver.stat((_asset(task),), cancel=cancel)
+        (found,) = core.resolver.stat((task.asset,), cancel=cancel)
         if found is None:
             return 0
         again = NewTask(
