@@ -153,8 +153,6 @@ class Task:
     progress: UploadProgress | None = None
     receipt: UploadReceipt | None = None
     delivered_ns: int | None = None
-    action: str | None = None
-    """The after-upload action that is still owed; None if there is none, or it is done."""
     replaced: bool = False
     """A newer version of the asset was delivered; this receipt answers no question any more."""
 
