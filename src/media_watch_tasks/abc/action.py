@@ -41,6 +41,11 @@ class AfterUploadAction(ABC):
     def name(self) -> str:
         """A stable word; it stands in the database while the action is owed."""
 
+    @property
+    def keeps_below(self) -> bytes | None:
+        """The folder of the source into which files go; None (the default) if they go nowhere in it."""
+        return None
+
     @abstractmethod
     def perform(self, source: ChangesSource, aside: bytes, asset: MediaAsset, *, cancel: CancelToken) -> None:
         """Act on the file, which stands at `aside` now and was delivered as `asset`. Repeated after a crash."""

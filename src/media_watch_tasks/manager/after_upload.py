@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 
 from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
+from media_watch_tasks.abc.scanner import Filters
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetNotFound, ConfigurationError, MediaWatchError
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.events import ActionDone
-from media_watch_tasks.model.identity import join, split
+from media_watch_tasks.model.identity import display_text, join, split
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.model.tasks import Task
 
@@ -37,6 +38,7 @@ class AfterUpload:
                 f"after_upload={self._action.name!r} needs a resolver that can change the source (ChangesSource);"
                 f" {type(core.resolver).__name__} cannot"
             )
+        self._refuse_folder_in_sight()
 
     def pending(self, *, limit: int = 100) -> Sequence[Task]:
         """Delivered tasks whose action is owed."""
@@ -66,6 +68,18 @@ class AfterUpload:
         core.tasks.finish_action(task.id, error=error)
         notifier = core.notifier
         notifier.emit(ActionDone(at_ns=notifier.now_ns(), task=task, action=action.name, error=error and redact(error)))
+
+    def _refuse_folder_in_sight(self) -> None:
+        folder = self._action.keeps_below if self._action is not None else None
+        scanner = self._core.scanner
+        if folder is None or not isinstance(scanner, Filters):
+            return
+        probe = MediaAsset(self._core.source_id, join(folder, b"clip.mp4"), 1, 0)
+        if scanner.was_visible(scanner.filter_spec, probe):
+            raise ConfigurationError(
+                f"delivered files would go to {display_text(folder)!r}, which the scanner lists: they would be found as"
+                " new ones. Choose a folder that its filter leaves out (a name with a dot in front), or exclude it"
+            )
 
     def _act(
         self, action: AfterUploadAction, resolver: ChangesSource, asset: MediaAsset, aside: bytes, cancel: CancelToken
