@@ -130,8 +130,8 @@ class RateLimited(MediaWatchError):  # noqa: N818 - the name says the finding
 class AlreadyExists(MediaWatchError):  # noqa: N818 - the name says the finding
     """Something already stands at the target. `receipt` describes it where the uploader could look.
 
-    It counts as delivered where the receipt's size, and its hash if it has one, are the file's, or where the destination
-    addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task becomes
+    It counts as delivered where the receipt's size, and its hash if it has one, are the file's, or where the
+    destination addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task becomes
     `dead: name_conflict`.
     """
 

@@ -81,9 +81,8 @@ class LocalChanges(ChangesSource):
     def _make_folders(self, directory: bytes) -> None:
         parent = b""
         for name in directory.split(b"/") if directory else ():
-            with self._folder(parent) as folder:
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=folder)
+            with self._folder(parent) as folder, suppress(FileExistsError):
+                os.mkdir(name, dir_fd=folder)
             parent = identity.join(parent, name)
 
     @contextmanager

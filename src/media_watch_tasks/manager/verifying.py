@@ -77,7 +77,7 @@ class Verifying:
                 uploader.check()
             except Exception as error:  # noqa: BLE001 - as in verify
                 problems.append(redact(f"destination {route.destination_id}: {error or type(error).__name__}"))
-        problems += [f"constraint {name}: {said}" for name, said in core.unmet_constraints().items()]
+        problems += [f"constraint {name}: {said}" for name, said in core.conditions.look().unmet.items()]
         return CheckReport(problems=tuple(problems), unchecked=tuple(unchecked))
 
     def health(self, *, max_age: timedelta) -> HealthReport:

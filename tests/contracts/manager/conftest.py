@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_watch_tasks.stores.sqlite import SqliteStores
+
 from media_watch_tasks.abc import FindsExisting, MediaStateStore, TaskStore, UploadContext, Uploader
 from media_watch_tasks.manager import TaskManager
 from media_watch_tasks.model.assets import ResolvedMedia
@@ -20,6 +20,7 @@ from media_watch_tasks.model.tasks import Task, TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import TaskManagerOptions
 from media_watch_tasks.stores.memory import MemoryMediaStateStore, MemoryTaskStore
+from media_watch_tasks.stores.sqlite import SqliteStores
 from media_watch_tasks.testing.clock import FakeClock
 from media_watch_tasks.testing.fakes import FakeResolver, FakeScanner, FakeTree
 
@@ -95,7 +96,9 @@ class Rig:
         else:
             self.media_state, self.tasks = MemoryMediaStateStore(self.clock), MemoryTaskStore(self.clock)
 
-    def manager(self, *, uploader: Uploader | None = None, parts: dict[str, Any] | None = None, **options: Any) -> TaskManager:
+    def manager(
+        self, *, uploader: Uploader | None = None, parts: dict[str, Any] | None = None, **options: Any
+    ) -> TaskManager:
         """A manager on these stores, closed at the end of the test; `options` are those of TaskManagerOptions."""
         chosen: dict[str, Any] = {
             "media_scanner": self.scanner,

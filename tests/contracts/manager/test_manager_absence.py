@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.model.assets import RootIdentity
-from media_watch_tasks.model.events import AssetMissing, AssetMoved, QuarantineEnded, Quarantined, RootAccepted
+from media_watch_tasks.model.events import AssetMissing, AssetMoved, Quarantined, QuarantineEnded, RootAccepted
 from media_watch_tasks.model.tasks import TaskState
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.actions import DeleteSource, MoveSource
 from media_watch_tasks.errors import ConfigurationError, TransientError
 from media_watch_tasks.model.events import ActionDone, AssetMissing

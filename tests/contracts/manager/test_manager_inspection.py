@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+
 from media_watch_tasks.abc import Checks, Verifies
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AuthenticationRequiredError, ConfigurationError, DestinationFull, PermanentError
