@@ -131,8 +131,8 @@ class AlreadyExists(MediaWatchError):  # noqa: N818 - the name says the finding
     """Something already stands at the target. `receipt` describes it where the uploader could look.
 
     It counts as delivered where the receipt's size, and its hash if it has one, are the file's, or where the
-    destination addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task becomes
-    `dead: name_conflict`.
+    destination addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task
+    becomes `dead: name_conflict`.
     """
 
     def __init__(self, message: str = "", *, receipt: UploadReceipt | None = None, by_key: bool = False) -> None:

@@ -146,7 +146,12 @@ def test_unchanged_source_writes_nothing(rig: Any) -> None:
     rig.tree.put("b/2.mp4")
     manager = rig.watching()
     written: list[Any] = []
-    rig.media_state.record_page = lambda *arguments, **named: written.append(arguments) or True
+
+    def record_page(*arguments: Any, **_named: Any) -> bool:
+        written.append(arguments)
+        return True
+
+    rig.media_state.record_page = record_page
     manager.scan_and_enqueue_new()
     assert written == []
 
