@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from media_watch_tasks import SqliteStores
 from media_watch_tasks.abc import FindsExisting, MediaStateStore, TaskStore, UploadContext, Uploader
 from media_watch_tasks.manager import TaskManager
 from media_watch_tasks.model.assets import ResolvedMedia
@@ -20,7 +20,6 @@ from media_watch_tasks.model.tasks import Task, TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import TaskManagerOptions
 from media_watch_tasks.stores.memory import MemoryMediaStateStore, MemoryTaskStore
-from media_watch_tasks.stores.sqlite import SqliteStores
 from media_watch_tasks.testing.clock import FakeClock
 from media_watch_tasks.testing.fakes import FakeResolver, FakeScanner, FakeTree
 
