@@ -27,6 +27,7 @@ __all__ = [
     "MediaWatchError",
     "MissingDependencyError",
     "OperationCancelled",
+    "Party",
     "PermanentError",
     "RateLimited",
     "SchemaTooNewError",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 Party = Literal["source", "destination"]
+"""Who is meant: where files come from, or where they go."""
 
 
 class MediaWatchError(Exception):

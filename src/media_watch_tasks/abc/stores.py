@@ -41,6 +41,7 @@ from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
 __all__ = ["MediaStateStore", "Reservation", "SharedTransaction", "TaskStore"]
 
 Reservation = tuple[ReservationState, UploadReceipt | None]
+"""The answer to `reserve_content`: the state, and the receipt to share where the content was delivered."""
 
 
 class SharedTransaction(ABC):

@@ -42,11 +42,12 @@ from media_watch_tasks.model.tasks import Claim, Task, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import TaskManagerOptions
 
-__all__ = ["Outcome", "PauseWish", "SourceVersionFound", "judge", "succeeded", "superseded"]
+__all__ = ["Counted", "Outcome", "PauseWish", "SourceVersionFound", "judge", "succeeded", "superseded"]
 
 _log = logging.getLogger(__name__)
 
 Counted = Literal["succeeded", "failed", "dead", "cancelled", "superseded", "released", "lease_lost"]
+"""Under what a run counts a task."""
 
 
 class SourceVersionFound(Exception):  # noqa: N818 - a finding of the attempt, never shown to anybody

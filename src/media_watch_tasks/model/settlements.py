@@ -88,6 +88,7 @@ class Superseded:
 
 
 Settlement = Delivered | Failed | Dead | Released | Cancelled | Superseded
+"""How work on a task ends."""
 
 
 @attrs.frozen(kw_only=True)
