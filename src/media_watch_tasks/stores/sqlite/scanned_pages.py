@@ -168,23 +168,26 @@ def _difference(page: ScanPage, known: list[Row], *, listed_before: bool, listin
     front, back = _equal_ends(known, page.rows)
     rows = page.rows[front : len(page.rows) - back]
     known_rows = {row[0]: row for row in known[front : len(known) - back]}
-    new: list[MediaAsset] = []
+    unknown: list[int] = []
     changed: list[MediaAsset] = []
     for index, row in enumerate(rows, front):
         known_row = known_rows.get(row[0])
         if known_row is None:
-            new.append(assets[index])
+            unknown.append(index)
         elif known_row != row:
             changed.append(assets[index])
-    missing: tuple[bytes, ...] = ()
-    if len(known_rows) + len(new) != len(rows):
-        names = {row[0] for row in rows}
-        missing = tuple(join(page.directory, name) for name in known_rows if name not in names)
+    if unknown and front + back:
+        # A listing made while the directory changes may hold a name twice, and one of the two among the equal ends.
+        at_the_ends = {row[0]: row for row in (*known[:front], *known[len(known) - back :])}
+        again = [index for index in unknown if page.rows[index][0] in at_the_ends]
+        changed += [assets[index] for index in again if page.rows[index] != at_the_ends[page.rows[index][0]]]
+        unknown = [index for index in unknown if index not in again]
+    names = {row[0] for row in rows}
     return PageDiff(
-        new=tuple(new),
+        new=tuple(assets[index] for index in unknown),
         changed=tuple(changed),
-        missing=missing,
-        unchanged=len(page.rows) - len(new) - len(changed),
+        missing=tuple(join(page.directory, name) for name in known_rows if name not in names),
+        unchanged=len(page.rows) - len(unknown) - len(changed),
         listed_before=listed_before,
         listing=listing,
     )
