@@ -1,5 +1,6 @@
 """All interfaces: what the author of a plug-in has to read."""
 
+from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
 from media_watch_tasks.abc.constraint import Constraint
@@ -23,11 +24,13 @@ from media_watch_tasks.abc.uploader import (
 )
 
 __all__ = [
+    "AfterUploadAction",
     "AssetChange",
     "BatchItem",
     "BatchUploader",
     "ByteSource",
     "ChangeFeed",
+    "ChangesSource",
     "Checks",
     "Constraint",
     "FansOut",

@@ -1,7 +1,5 @@
 """Tasks wait for the constraints that they ask for, at no cost; the unknown counts as the options say, and is shown."""
 
-# ruff: noqa: ANN401 - the rig is a class of conftest.py, which no module can import
-
 from __future__ import annotations
 
 import logging
