@@ -109,7 +109,7 @@ def forgets_the_zone(patch: pytest.MonkeyPatch) -> None:
 def keeps_the_offset_of_its_first_day(patch: pytest.MonkeyPatch) -> None:
     right = time_window.TimeWindow.__init__
 
-    def make(self: time_window.TimeWindow, *texts: str, **options: Any) -> None:  # noqa: ANN401 - handed on
+    def make(self: time_window.TimeWindow, *texts: str, **options: Any) -> None:
         right(self, *texts, **options)
         if self._zone is not None:
             offset = self._clock.now().astimezone(self._zone).utcoffset()
@@ -260,7 +260,7 @@ def looks_past_every_battery(patch: pytest.MonkeyPatch) -> None:
 def takes_a_full_battery_for_mains_power(patch: pytest.MonkeyPatch) -> None:
     right = power.PowerAvailable.__init__
 
-    def make(self: power.PowerAvailable, *, charging: bool = False, **options: Any) -> None:  # noqa: ANN401 - handed on
+    def make(self: power.PowerAvailable, *, charging: bool = False, **options: Any) -> None:
         right(self, charging=False, **options)
 
     patch.setattr(power.PowerAvailable, "__init__", make)
@@ -283,7 +283,7 @@ def takes_a_machine_that_does_not_say_for_unplugged(patch: pytest.MonkeyPatch) -
 def takes_the_limit_for_enough(patch: pytest.MonkeyPatch) -> None:
     right = power.PowerAvailable.__init__
 
-    def make(self: power.PowerAvailable, **options: Any) -> None:  # noqa: ANN401 - handed on
+    def make(self: power.PowerAvailable, **options: Any) -> None:
         right(self, **options)
         self._battery_above -= 1e-9
 
@@ -378,7 +378,7 @@ def keeps_answers_for_ever(patch: pytest.MonkeyPatch) -> None:
 def measures_with_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     right = look.Look.__init__
 
-    def make(self: look.Look[Any], *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
+    def make(self: look.Look[Any], *arguments: Any, **options: Any) -> None:
         right(self, *arguments, **options)
         self._clock = SimpleNamespace(monotonic_ns=self._clock.now_ns)  # type: ignore[assignment]  # all that is used
 
@@ -420,7 +420,7 @@ def takes_an_exception_for_unmet_whatever_the_options_say(patch: pytest.MonkeyPa
 def _wrong_policy(patch: pytest.MonkeyPatch, *, met: bool) -> None:
     right = Conditions.__init__
 
-    def make(self: Conditions, constraints: Any, **_: Any) -> None:  # noqa: ANN401 - handed on
+    def make(self: Conditions, constraints: Any, **_: Any) -> None:
         right(self, constraints, unknown_is_met=met)
 
     patch.setattr(Conditions, "__init__", make)
@@ -463,7 +463,7 @@ def shows_the_last_look_alone(patch: pytest.MonkeyPatch) -> None:
 def claims_first_and_fails_what_is_blocked(patch: pytest.MonkeyPatch) -> None:
     """An unmet constraint that costs an attempt."""
 
-    def wrong_perform(core: Any, flight: Any, state: Any) -> Any:  # noqa: ANN401 - handed on
+    def wrong_perform(core: Any, flight: Any, state: Any) -> Any:
         unmet = core.conditions.look().unmet
         if flight.claim.task.constraints & set(unmet):
             error = TimeoutError("not now")
@@ -560,7 +560,7 @@ def logs_every_time(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(f"{MANAGER}::test_a_manager_that_runs_for_ever_sleeps_while_its_tasks_are_blocked")
 def runs_in_circles_while_tasks_are_blocked(patch: pytest.MonkeyPatch) -> None:
-    def nap(core: Any) -> float:  # noqa: ANN401 - handed on
+    def nap(core: Any) -> float:
         due: int | None = core.tasks.next_due_ns(core.destinations.routes)
         return 1.0 if due is None else min(max((due - core.clock.now_ns()) / 10**9, 0.01), 1.0)
 
