@@ -42,15 +42,16 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks, LocalDestinat
     uploader never hears of it: choose `on_newer="version"`, or a template with `{key}`, so that nothing is replaced.
 
     Args:
-        target: the folder. It has to exist, unless `create`.
+        target: the folder.
         template: where in the folder a file goes; see `PathTemplate`.
         on_newer: an earlier version of the same asset is replaced, or kept: then the newer one becomes `name.2.ext`,
             `name.3.ext` … An earlier version that another asset counts on too is always kept.
         verify: `hash`: the copy is read again, from the device as far as the system allows, and its SHA-256 compared;
             such receipts say `verified`. `size`: only its size is compared. `none`: nothing is.
         fsync: False leaves it to the system when bytes reach the disk: a power cut can then lose delivered files.
-        create: make the folder, now and in `check()`; never while uploading, as a folder that is gone means a mount
-            that is gone.
+        create: make the folder if it is missing, now and in `check()`; never while uploading, as a folder that is gone
+            means a mount that is gone. By default it is made now, where the nearest folder above it holds something:
+            an empty one looks like a mount point with nothing mounted on it.
         require_marker: the path, below the target, of a file that has to be there: the only way to tell an unmounted
             NAS from an empty one when the program starts. Create it by hand.
         destination_id: by default `DirectoryUploader:` and the absolute path. Give one where two uploaders with
@@ -68,7 +69,7 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks, LocalDestinat
         on_newer: OnNewer = "replace",
         verify: VerifyBy = "hash",
         fsync: bool = True,
-        create: bool = False,
+        create: bool | None = None,
         require_marker: str | bytes | None = None,
         destination_id: str | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks, LocalDestinat
         self._writer = FileWriter(self._temporaries, verify, fsync)
         self._create = create
         self._destination_id = destination_id
-        if create:
+        if create or (create is None and self._root.is_new_place()):
             self._root.create()
 
     @property
