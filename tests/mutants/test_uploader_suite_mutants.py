@@ -19,7 +19,8 @@ from media_watch_tasks.testing.contracts import uploader as suite
 from media_watch_tasks.testing.contracts.uploader_capabilities import FindsExistingContract
 from media_watch_tasks.testing.fakes import FakeBatchUploader, FakeUploader, RecordingUploader, ResumableFakeUploader
 from media_watch_tasks.uploaders import AllOf
-from media_watch_tasks.uploaders.private_loop import LazyLoop, PrivateLoop
+from media_watch_tasks.uploaders.lazy_loop import LazyLoop
+from media_watch_tasks.uploaders.private_loop import PrivateLoop
 
 FAKES = "tests/contracts/test_fake_uploaders.py::"
 PLAIN = FAKES + "TestFakeUploader::"
@@ -167,7 +168,7 @@ def keeps_the_file_of_the_moment_in_itself(patch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(4)
 
     def wrong(right: Deliver) -> Deliver:
-        def deliver(self: Any, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:  # noqa: ANN401 - a mutant
+        def deliver(self: Any, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:
             # Only where four threads are at work do they meet here.
             self.media = media
             try:
@@ -219,7 +220,7 @@ def leaves_an_object_of_its_check(patch: pytest.MonkeyPatch) -> None:
 def keeps_no_state(patch: pytest.MonkeyPatch) -> None:
     right = ResumableFakeUploader.upload
 
-    def upload(self: ResumableFakeUploader, media: ResolvedMedia, context: Any) -> UploadReceipt:  # noqa: ANN401 - a fake
+    def upload(self: ResumableFakeUploader, media: ResolvedMedia, context: Any) -> UploadReceipt:
         context.save_resume_state = lambda _state: None
         return right(self, media, context)
 
@@ -241,7 +242,7 @@ def begins_again_in_spite_of_its_state(patch: pytest.MonkeyPatch) -> None:
 def keeps_a_signed_url_as_state(patch: pytest.MonkeyPatch) -> None:
     right = ResumableFakeUploader.upload
 
-    def upload(self: ResumableFakeUploader, media: ResolvedMedia, context: Any) -> UploadReceipt:  # noqa: ANN401 - a fake
+    def upload(self: ResumableFakeUploader, media: ResolvedMedia, context: Any) -> UploadReceipt:
         save = context.save_resume_state
         context.save_resume_state = lambda state: save({**state, "url": "https://host/part?signature=hunter2"})
         return right(self, media, context)
@@ -253,7 +254,7 @@ def keeps_a_signed_url_as_state(patch: pytest.MonkeyPatch) -> None:
 def knows_an_upload_by_its_path(patch: pytest.MonkeyPatch) -> None:
     right = ResumableFakeUploader.upload
 
-    def upload(self: ResumableFakeUploader, media: ResolvedMedia, context: Any) -> UploadReceipt:  # noqa: ANN401 - a fake
+    def upload(self: ResumableFakeUploader, media: ResolvedMedia, context: Any) -> UploadReceipt:
         if context.resume_state is None and self.unfinished:
             context._resume_state = {"upload_id": next(iter(self.unfinished))}
         return right(self, media, context)
@@ -330,7 +331,7 @@ def makes_a_loop_for_each_upload(patch: pytest.MonkeyPatch) -> None:
 def wraps_what_the_coroutine_raises(patch: pytest.MonkeyPatch) -> None:
     right = PrivateLoop.run
 
-    def run(self: PrivateLoop, *arguments: Any) -> Any:  # noqa: ANN401 - as they come
+    def run(self: PrivateLoop, *arguments: Any) -> Any:
         try:
             return right(self, *arguments)
         except ZeroDivisionError as error:
@@ -358,7 +359,7 @@ def closes_in_the_thread_of_the_caller(patch: pytest.MonkeyPatch) -> None:
 def leaves_a_cancelled_coroutine_to_itself(patch: pytest.MonkeyPatch) -> None:
     right = asyncio.run_coroutine_threadsafe
 
-    def threadsafe(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:  # noqa: ANN401 - as they come
+    def threadsafe(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
         future = right(coroutine, loop)
         token = coroutine.cr_frame.f_locals.get("cancel") if coroutine.cr_frame else None
         if isinstance(token, CancelToken):

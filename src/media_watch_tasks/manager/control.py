@@ -122,9 +122,9 @@ class Control:
         """Tasks by id."""
         return self._core.tasks.tasks(selection, limit=limit, after_id=after_id)
 
-    def counts(self) -> Mapping[TaskState, int]:
+    def counts(self) -> Mapping[str, int]:
         """Exact numbers of this manager's tasks, one entry per state."""
-        return self._core.tasks.counts(self._core.destinations.routes)
+        return {state.value: count for state, count in self._core.tasks.counts(self._core.destinations.routes).items()}
 
     def purge(self, selection: TaskSelection, *, older_than: timedelta) -> SelectionReport:
         """Delete ended tasks."""

@@ -353,8 +353,8 @@ class TaskManager:
         selection = self._control.selection(ids=ids, keys=keys, asset_ids=asset_ids, states=states, tag=tag)
         return self._control.tasks(selection, limit=limit, after_id=after_id)
 
-    def counts(self) -> Mapping[TaskState, int]:
-        """Exact numbers of this manager's tasks, one entry for each state (keys compare equal to their text)."""
+    def counts(self) -> Mapping[str, int]:
+        """Exact numbers of this manager's tasks, one entry for each state; `TaskState` values are texts too."""
         return self._control.counts()
 
     def sources(self) -> Sequence[SourceReport]:

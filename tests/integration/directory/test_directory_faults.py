@@ -1,7 +1,5 @@
 """A destination that is full, read-only, forbidden, gone or damaged: real file systems, real refusals."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """What a TaskManager makes of the folder uploader's answers: nothing lost, nothing sent twice, no attempt wasted."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
