@@ -1,0 +1,82 @@
+"""Opens a file with PyAV: only allowed formats, no protocol, no second file."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.probe._av import av
+from media_watch_tasks.probe.extraction import describe
+from media_watch_tasks.probe.formats import open_options, safe_name
+
+__all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps"]
+
+_BUFFER = 32 * 1024
+_OPTIONS = open_options()
+
+
+class UnreadableError(Exception):
+    """FFmpeg cannot make sense of the file; the text says why."""
+
+
+class ReadableFile:
+    """What PyAV needs of a file: read, seek, tell, and a name that carries the extension alone."""
+
+    def __init__(self, file: object, name: str) -> None:
+        self.name = safe_name(name)
+        self.read = file.read  # type: ignore[attr-defined] # any binary file, PyAV asks for no more
+        self.seek = file.seek  # type: ignore[attr-defined] # as above
+        self.tell = file.tell  # type: ignore[attr-defined] # as above
+
+
+def describe_file(file: ReadableFile, *, format_name: str | None = None) -> MediaMetadata:
+    """What FFmpeg says of the file.
+
+    Raises:
+        UnreadableError: it is no format that is allowed, or it is damaged.
+    """
+    try:
+        with av.open(
+            file,  # type: ignore[call-overload] # PyAV's annotations know no file objects
+            mode="r",
+            format=format_name,
+            options=_OPTIONS,
+            metadata_errors="replace",
+            buffer_size=_BUFFER,
+            io_open=_refuse,
+        ) as container:
+            return describe(container)
+    except (av.error.FFmpegError, ValueError, OverflowError, MemoryError) as error:
+        raise UnreadableError(_reason(error)) from error
+
+
+def last_timestamps(file: ReadableFile) -> float | None:
+    """Seconds from the first to the end of the last packet, by reading every packet of the file.
+
+    Raises:
+        UnreadableError: as `describe_file`.
+    """
+    first: float | None = None
+    last = 0.0
+    try:
+        with av.open(file, mode="r", options=_OPTIONS, metadata_errors="replace", io_open=_refuse) as container:  # type: ignore[call-overload] # as above
+            for packet in container.demux():
+                if packet.pts is None or packet.time_base is None or packet.stream.type not in {"video", "audio"}:
+                    continue
+                start = float(packet.pts * packet.time_base)
+                first = start if first is None else min(first, start)
+                last = max(last, start + float((packet.duration or 0) * packet.time_base))
+    except (av.error.FFmpegError, ValueError, OverflowError, MemoryError) as error:
+        raise UnreadableError(_reason(error)) from error
+    return last - first if first is not None and last > first else None
+
+
+def _refuse(url: str, flags: int, options: object) -> NoReturn:
+    del url, flags, options
+    raise PermissionError("a probe opens no second file")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than a probe may use"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
