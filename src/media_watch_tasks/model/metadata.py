@@ -146,6 +146,8 @@ class MediaMetadata:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     """Why the file could not be described; the other fields hold what was found before."""
+    transient: bool = False
+    """True where the error lies with the reading, not with the file: asking again later may help."""
 
     def to_json(self) -> str:
         """A JSON object of all fields that are known."""
@@ -154,7 +156,12 @@ class MediaMetadata:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The value that `to_json` wrote. Fields that this release does not know are passed over."""
-        return cls(**_known(cls, json.loads(text)))
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value of a parsed JSON object, as `from_json`."""
+        return cls(**_known(cls, data))
 
 
 _NESTED: dict[str, type[Any]] = {

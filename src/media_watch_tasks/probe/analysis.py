@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from media_watch_tasks.abc.byte_source import ByteSource
-from media_watch_tasks.model.kinds import MediaKind, kind_of
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe import _pillow
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, is_iso_media
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
-from media_watch_tasks.probe.range_reader import RangeReader, ReadPolicy
+from media_watch_tasks.probe.range_reader import RangeReader
+from media_watch_tasks.probe.settings import AnalysisSettings, wants_tail
 from media_watch_tasks.probe.stills import HeaderError, describe_still, still_format
 
-__all__ = ["AnalysisSettings", "analyse", "wants_tail"]
+__all__ = ["analyse"]
+
+_log = logging.getLogger(__name__)
 
 _HEAD = 64
 _SLOWEST = 1_000
 _VBR_MARKS = (b"Xing", b"Info", b"VBRI")
 _FROM_TIMESTAMPS = {"mpegts", "mpeg"}
-
-
-@attrs.frozen(kw_only=True)
-class AnalysisSettings:
-    """How a file is read."""
-
-    policy: ReadPolicy = attrs.field(factory=ReadPolicy)
-    overlay: bool = True
-    """Read mp4 and mov files by their index alone where that says everything."""
-    whole_file: int = 0
-    """A file of at most so many bytes is read to its end where duration is unknown or estimated; 0: never."""
-
-
-def wants_tail(name: str) -> bool:
-    """False for a name that promises a still: all that describes one stands at its start."""
-    return kind_of(name.encode("utf-8", "replace")) is not MediaKind.IMAGE
 
 
 def analyse(
@@ -61,7 +48,12 @@ def analyse(
     for offset, data in prefetched:
         reader.add(offset, data)
     reader.open_ends(tail=wants_tail(name))
-    found = _describe(reader, name, settings)
+    try:
+        found = _describe(reader, name, settings)
+    except Exception as error:
+        # A parser met bytes that nobody thought of: that costs this file its description, and nothing else.
+        _log.exception("a probe failed unexpectedly", extra={"file": name})
+        found = MediaMetadata(error=f"the parser failed: {type(error).__name__}: {error}")
     if reader.failure is not None:
         raise reader.failure
     found = _finish(found, reader)

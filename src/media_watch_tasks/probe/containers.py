@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import NoReturn
 
 from media_watch_tasks.model.metadata import MediaMetadata
@@ -13,6 +14,12 @@ __all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps"
 
 _BUFFER = 32 * 1024
 _OPTIONS = open_options()
+_REASONS = {
+    errno.EINVAL: "it is no media format that a probe opens",  # what FFmpeg answers to a format that is not allowed
+    errno.ENOMEM: "it asks for more memory than a probe may use",
+    0x41444E49: "it is damaged, or no media file",  # AVERROR_INVALIDDATA, "INDA"
+    0x20464F45: "it holds no track that can be described",  # AVERROR_EOF, "EOF "
+}
 
 
 class UnreadableError(Exception):
@@ -79,4 +86,5 @@ def _refuse(url: str, flags: int, options: object) -> NoReturn:
 def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than a probe may use"
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    number = getattr(error, "errno", None)
+    return _REASONS.get(number) or str(getattr(error, "strerror", None) or error or type(error).__name__)

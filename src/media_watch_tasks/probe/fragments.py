@@ -61,9 +61,7 @@ def _sidx(body: bytes, anchor: int) -> tuple[float | None, int]:
     return (ticks / timescale if timescale else None), end
 
 
-def _from_last_fragments(
-    reader: RangeReader, movie: Movie, tracks: list[TrackFields]
-) -> tuple[float | None, bool]:
+def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFields]) -> tuple[float | None, bool]:
     """The latest end of the last fragment of each track, found by going back from the end of the file."""
     defaults = {int.from_bytes(trex[4:8], "big"): int.from_bytes(trex[12:16], "big") for trex in movie.trex}
     scales = {track.track_id: track.timescale for track in tracks if track.timescale}
@@ -104,7 +102,18 @@ def _reaches_the_end(reader: RangeReader, offset: int) -> bool:
     end = offset
     try:
         for box in children(reader, offset, reader.size):
-            if box.kind not in {b"moof", b"mdat", b"mfra", b"free", b"skip", b"styp", b"sidx", b"emsg", b"prft", b"uuid"}:
+            if box.kind not in {
+                b"moof",
+                b"mdat",
+                b"mfra",
+                b"free",
+                b"skip",
+                b"styp",
+                b"sidx",
+                b"emsg",
+                b"prft",
+                b"uuid",
+            }:
                 return False
             end = box.end
     except BrokenBoxError:

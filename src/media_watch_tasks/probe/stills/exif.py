@@ -19,7 +19,9 @@ _DATES = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0
 """Date, offset and fraction of the original, the digitised and the changed picture."""
 _NO_COMMENT = re.compile(r"^[\s\0]*$")
 _XMP_RATING = re.compile(rb"xmp:Rating(?:>|\s*=\s*[\"'])\s*(-?\d+(?:\.\d+)?)")
-_XMP_DATE = re.compile(rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|xmp:CreateDate)(?:>|\s*=\s*[\"'])([^\"'<]{10,40})")
+_XMP_DATE = re.compile(
+    rb"(?:exif:DateTimeOriginal|photoshop:DateCreated|xmp:CreateDate)(?:>|\s*=\s*[\"'])([^\"'<]{10,40})"
+)
 
 
 def read_exif(data: bytes) -> CameraData:
@@ -122,4 +124,3 @@ def read_xmp(data: bytes, camera: CameraData) -> CameraData:
     if date is not None and camera.created is None:
         camera = attrs.evolve(camera, created=iso_date(date[1].decode("ascii", "replace")))
     return camera
-

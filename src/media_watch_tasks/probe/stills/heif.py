@@ -52,7 +52,9 @@ def read_heif(reader: RangeReader, extension: str) -> Picture:
         meta = _parse(reader.at(meta_box.body, meta_box.end - meta_box.body))
     except (BrokenBoxError, struct.error, IndexError) as error:
         raise HeaderError(f"a damaged HEIF index: {error}") from error
-    owned = [meta.properties[number - 1] for number in meta.owned.get(meta.primary, []) if 0 < number <= len(meta.properties)]
+    owned = [
+        meta.properties[number - 1] for number in meta.owned.get(meta.primary, []) if 0 < number <= len(meta.properties)
+    ]
     first = dict(reversed(owned))
     ispe = first.get(b"ispe", b"")
     if len(ispe) < 12:  # noqa: PLR2004 - version, width, height
@@ -199,7 +201,9 @@ def _references(iref: bytes) -> dict[tuple[bytes, int], list[int]]:
     for kind, body in _list(iref[4:]):
         source = int.from_bytes(body[:width], "big")
         count = int.from_bytes(body[width : width + 2], "big")
-        targets = [int.from_bytes(body[at : at + width], "big") for at in range(width + 2, width + 2 + count * width, width)]
+        targets = [
+            int.from_bytes(body[at : at + width], "big") for at in range(width + 2, width + 2 + count * width, width)
+        ]
         found.setdefault((kind, source), []).extend(targets)
     return found
 
