@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, cast
+from typing import Any
 
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.stills.exif import read_exif
 from media_watch_tasks.probe.stills.picture import Picture, to_metadata
 
+Image: Any = None
 try:
     from PIL import Image
 except ImportError:
-    Image = cast(Any, None)
+    pass
 
+pillow_heif: Any = None
 try:
     import pillow_heif
 except ImportError:
-    pillow_heif = None
+    pass
 
 __all__ = ["describe", "load"]
 
@@ -44,7 +46,7 @@ def describe(reader: RangeReader) -> MediaMetadata | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a size that looks like a bomb is a size all the same
-            with Image.open(cast(Any, reader), formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            with Image.open(reader, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
                 width, height = image.size
                 kind = (image.format or "image").lower()
                 exif = image.info.get("exif")

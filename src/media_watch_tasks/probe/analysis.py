@@ -50,7 +50,7 @@ def analyse(
     reader.open_ends(tail=wants_tail(name))
     try:
         found = _describe(reader, name, settings)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one place that turns whatever a parser raises into a value
         # A parser met bytes that nobody thought of: that costs this file its description, and nothing else.
         _log.exception("a probe failed unexpectedly", extra={"file": name})
         found = MediaMetadata(error=f"the parser failed: {type(error).__name__}: {error}")

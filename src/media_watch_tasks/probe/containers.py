@@ -44,7 +44,7 @@ def describe_file(file: ReadableFile, *, format_name: str | None = None) -> Medi
     """
     try:
         with av.open(
-            file,  # type: ignore[call-overload] # PyAV's annotations know no file objects
+            file,
             mode="r",
             format=format_name,
             options=_OPTIONS,
@@ -66,7 +66,7 @@ def last_timestamps(file: ReadableFile) -> float | None:
     first: float | None = None
     last = 0.0
     try:
-        with av.open(file, mode="r", options=_OPTIONS, metadata_errors="replace", io_open=_refuse) as container:  # type: ignore[call-overload] # as above
+        with av.open(file, mode="r", options=_OPTIONS, metadata_errors="replace", io_open=_refuse) as container:
             for packet in container.demux():
                 if packet.pts is None or packet.time_base is None or packet.stream.type not in {"video", "audio"}:
                     continue
@@ -86,5 +86,5 @@ def _refuse(url: str, flags: int, options: object) -> NoReturn:
 def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than a probe may use"
-    number = getattr(error, "errno", None)
+    number: int = getattr(error, "errno", None) or 0
     return _REASONS.get(number) or str(getattr(error, "strerror", None) or error or type(error).__name__)

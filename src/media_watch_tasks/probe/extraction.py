@@ -79,8 +79,9 @@ def display_size(
 
 def _video(stream: Any, flags: int) -> VideoTrack:  # noqa: ANN401 - av.VideoStream
     context = stream.codec_context
-    common = {
-        "codec": _codec_name(stream),
+    codec = _codec_name(stream)
+    common: dict[str, Any] = {
+        "codec": codec,
         "language": _language(stream.metadata),
         "duration": _seconds(stream),
         "is_default": bool(flags & _DEFAULT),
@@ -97,7 +98,7 @@ def _video(stream: Any, flags: int) -> VideoTrack:  # noqa: ANN401 - av.VideoStr
         **common,
         codec_tag=_tag(context),
         profile=context.profile,
-        level=_level(common["codec"], context.level),
+        level=_level(codec, context.level),
         width=width,
         height=height,
         display_width=shown[0],
@@ -121,7 +122,7 @@ def _video(stream: Any, flags: int) -> VideoTrack:  # noqa: ANN401 - av.VideoStr
 def _audio(stream: Any, flags: int) -> AudioTrack:  # noqa: ANN401 - av.AudioStream
     context = stream.codec_context
     codec = _codec_name(stream)
-    common = {
+    common: dict[str, Any] = {
         "codec": codec,
         "language": _language(stream.metadata),
         "title": stream.metadata.get("title"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["BIT_RATE_TIMED", "WHOLE_MARGIN", "is_iso_media", "open_options", "safe_name"]
+__all__ = ["BIT_RATE_TIMED", "is_iso_media", "open_options", "safe_name"]
 
 _CONTAINERS = (
     "mov,matroska,webm,avi,asf,asf_o,mpegts,mpeg,flv,live_flv,ogg,mxf,gxf,nut,rm,wtv,dv,nsv,pva,ivf,film_cpk,roq,smk,"
@@ -23,16 +23,13 @@ _STREAMS = "mpegvideo,m4v,h261,h263,h264,hevc,vvc,av1,vc1,vc1test,cavsvideo,avs2
 _SUBTITLES = (
     "srt,ass,webvtt,microdvd,sup,subviewer,subviewer1,mpl2,sami,jacosub,lrc,mpsub,pjs,realtext,stl,vplayer,mcc,scc"
 )
-_ALLOWED = ",".join((_CONTAINERS, _AUDIO, _STREAMS, _SUBTITLES))
+_ALLOWED = f"{_CONTAINERS},{_AUDIO},{_STREAMS},{_SUBTITLES}"
 
 BIT_RATE_TIMED = frozenset(
     {"aac", "ac3", "ac4", "eac3", "dts", "dtshd", "mp3", "mlp", "truehd", "amr", "amrnb", "amrwb", "loas", "gsm", "sbc"}
     | {"mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "vc1", "cavsvideo", "avs2", "avs3", "dirac", "mjpeg"}
 )
 """Formats without an index: where the duration follows from size and bit rate alone it is an estimate."""
-
-WHOLE_MARGIN = 256 * 1024
-"""Bytes: a file of such a format is read to its end when it is no larger than this."""
 
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx", b"uuid")
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")

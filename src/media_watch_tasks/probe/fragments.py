@@ -1,4 +1,4 @@
-"""The duration of a fragmented mp4: from its segment index, or from its last fragments (ISO/IEC 14496-12, 8.8, 8.16)."""
+"""The duration of a fragmented mp4: from its segment index or its last fragments (ISO/IEC 14496-12, 8.8, 8.16)."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class LadderProber(MediaProber):
         self._policy = policy or LadderPolicy()
 
     def probe(self, source: ByteSource, *, name: str = "", cancel: CancelToken | None = None) -> MediaMetadata:
-        """Describe the file. `confidence` is `PARTIAL` as long as a part of the file that the parser wanted is unseen."""
+        """Describe the file. `confidence` is `PARTIAL` while a part of it that the parser wanted is unseen."""
         view = ViewSource(source.size)
         found = MediaMetadata(size=source.size, error="the file is empty")
         bytes_read = round_trips = 0

@@ -150,10 +150,12 @@ def _piece(reader: RangeReader, box: Box, movie: Movie, *, depth: int) -> bytes:
         track.tables[kind] = box
         track.heads[kind] = reader.at(box.body, min(_TABLE_HEADER, box.end - box.body))
         return b""
-    if kind == b"covr":
-        movie.has_cover = True
-    if kind in {b"free", b"skip", b"wide"}:
-        return b""
+    movie.has_cover = movie.has_cover or kind == b"covr"
+    return b"" if kind in {b"free", b"skip", b"wide"} else _leaf(reader, box, movie, depth=depth)
+
+
+def _leaf(reader: RangeReader, box: Box, movie: Movie, *, depth: int) -> bytes:
+    kind = box.kind
     if box.size > (_LARGEST_DESCRIPTION if kind == b"stsd" else _LARGE_LEAF):
         if kind == b"stsd":
             raise BrokenBoxError("a sample description of more than a megabyte")

@@ -17,12 +17,16 @@ __all__ = ["VideoConfig", "dolby_vision", "read_config"]
 
 _CHROMA = {0: "gray", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}
 _AVC_HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
-_AVC_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2",
-                 244: "High 4:4:4 Predictive", 44: "CAVLC 4:4:4", 118: "Multiview High", 128: "Stereo High"}  # fmt: skip
+_AVC_PROFILES = {
+    44: "CAVLC 4:4:4", 66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 118: "Multiview High",
+    122: "High 4:2:2", 128: "Stereo High", 244: "High 4:4:4 Predictive",
+}  # fmt: skip
 _HEVC_PROFILES = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Rext", 6: "Multiview Main"}
 _AV1_PROFILES = {0: "Main", 1: "High", 2: "Professional"}
-_ASPECTS = {1: (1, 1), 2: (12, 11), 3: (10, 11), 4: (16, 11), 5: (40, 33), 6: (24, 11), 7: (20, 11), 8: (32, 11),
-            9: (80, 33), 10: (18, 11), 11: (15, 11), 12: (64, 33), 13: (160, 99), 14: (4, 3), 15: (3, 2), 16: (2, 1)}  # fmt: skip
+_ASPECTS = {
+    1: (1, 1), 2: (12, 11), 3: (10, 11), 4: (16, 11), 5: (40, 33), 6: (24, 11), 7: (20, 11), 8: (32, 11), 9: (80, 33),
+    10: (18, 11), 11: (15, 11), 12: (64, 33), 13: (160, 99), 14: (4, 3), 15: (3, 2), 16: (2, 1),
+}  # fmt: skip
 _EXTENDED_SAR = 255
 _EIGHT = 8
 
@@ -118,6 +122,8 @@ def _avc_sps(data: bytes) -> VideoConfig:
     name = _AVC_PROFILES.get(profile)
     if profile == 66 and constraints & 0x40:  # noqa: PLR2004 - profile_idc of Baseline
         name = "Constrained Baseline"
+    elif profile in {110, 122} and constraints & 0x10:
+        name = f"{name} Intra"
     return VideoConfig(
         width=width,
         height=height,
@@ -125,13 +131,12 @@ def _avc_sps(data: bytes) -> VideoConfig:
         bit_depth=depth,
         profile=name,
         level=f"{level / 10:.1f}",
-        **_vui(bits, frames_only=frames_only),
+        **_vui(bits),
     )
 
 
-def _vui(bits: BitReader, *, frames_only: bool) -> dict[str, Any]:
+def _vui(bits: BitReader) -> dict[str, Any]:
     """Aspect ratio and colour of the video usability information; a broken one says nothing."""
-    del frames_only
     found: dict[str, Any] = {}
     try:
         if not bits.flag():

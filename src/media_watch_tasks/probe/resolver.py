@@ -24,7 +24,7 @@ _PROBED = frozenset({MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMAGE})
 
 
 class StreamSource(ByteSource):
-    """Random access through `ResolvedMedia.open_range`: a fresh stream for each range, for places that offer no better."""
+    """Random access through `ResolvedMedia.open_range`: a fresh stream for each range."""
 
     def __init__(self, media: ResolvedMedia) -> None:
         self._media = media

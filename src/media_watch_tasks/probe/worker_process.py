@@ -52,7 +52,7 @@ class WorkerProcess:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
                 [sys.executable, "-P", "-m", "media_watch_tasks.probe.worker", str(memory)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 env=_environment(),
@@ -92,12 +92,10 @@ class WorkerProcess:
                 self._channel.send(Frame.PIECES, pack_pieces(prefetched))
             while True:
                 start = time.monotonic()
-                kind, payload = self._channel.receive(timeout=max(left, 0.001))
+                kind, payload = self._expect({Frame.ANSWER, Frame.READ}, timeout=max(left, 0.001))
                 left -= time.monotonic() - start
                 if kind is Frame.ANSWER:
                     return parse(payload)
-                if kind is not Frame.READ:
-                    raise WireError(f"an unexpected {kind.name} frame")
                 pieces = serve(_ranges(parse(payload)))
                 if pieces is None:
                     self._channel.send(Frame.FAILED, b"")
@@ -126,9 +124,7 @@ class WorkerProcess:
         if self._ready:
             return
         try:
-            kind, _ = self._channel.receive(timeout=_START_LIMIT)
-            if kind is not Frame.READY:
-                raise WireError(f"an unexpected {kind.name} frame")
+            self._expect({Frame.READY}, timeout=_START_LIMIT)
         except WireError as error:
             self.kill()
             self._process.wait()
@@ -136,6 +132,12 @@ class WorkerProcess:
             last = self._errors.read().decode("utf-8", "replace").strip().splitlines()
             raise WorkerStartError(f"a probe worker does not start: {last[-1] if last else error}") from error
         self._ready = True
+
+    def _expect(self, kinds: set[Frame], *, timeout: float) -> tuple[Frame, bytes]:
+        kind, payload = self._channel.receive(timeout=timeout)
+        if kind not in kinds:
+            raise WireError(f"an unexpected {kind.name} frame")
+        return kind, payload
 
     def _how_it_died(self, message: str) -> str:
         try:

@@ -14,7 +14,7 @@ from media_watch_tasks.probe.tags import iso_date
 
 __all__ = ["camera_data", "read_exif", "read_xmp"]
 
-_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+_EXIF_IFD, _GPS_IFD, _RATING = 0x8769, 0x8825, 0x4746
 _DATES = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
 """Date, offset and fraction of the original, the digitised and the changed picture."""
 _NO_COMMENT = re.compile(r"^[\s\0]*$")
@@ -65,7 +65,7 @@ def _fields(found: list[Directory], gps: GeoPoint | None) -> CameraData:
         lens=merged.text(0xA434),
         title=merged.text(0x010E),
         comment=_comment(merged.values.get(0x9286)),
-        rating=float(merged.number(0x4746)) if 0x4746 in merged.values else None,
+        rating=float(merged.number(_RATING)) if _RATING in merged.values else None,
         gps=gps,
         width=merged.number(0xA002) or None,
         height=merged.number(0xA003) or None,

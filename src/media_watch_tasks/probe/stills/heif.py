@@ -41,7 +41,7 @@ class _Meta:
     """Contents of idat."""
 
 
-def read_heif(reader: RangeReader, extension: str) -> Picture:
+def read_heif(reader: RangeReader) -> Picture:
     """From the `meta` box.
 
     Raises:
@@ -220,7 +220,7 @@ def _properties_of_tile(meta: _Meta) -> list[tuple[bytes, bytes]]:
 
 
 def _rotation(irot: bytes | None) -> int | None:
-    """irot counts quarter turns against the clock."""
+    """The irot property counts quarter turns against the clock."""
     return None if irot is None else (360 - 90 * (irot[0] & 3)) % 360 if irot else None
 
 

@@ -61,7 +61,8 @@ class Picture:
     duration: float | None = None
     """Seconds, of an animation."""
     brands: tuple[str, ...] = ()
-    colour: dict[str, str | None] = attrs.field(factory=dict)
+    colour: dict[str, Any] = attrs.field(factory=dict)
+    """The four colour fields of `VideoTrack`."""
     hdr: str | None = None
     camera: CameraData = attrs.field(factory=CameraData)
     warnings: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ _READERS: dict[str, Callable[[RangeReader, str], Picture]] = {
     "gif": lambda reader, _: read_gif(reader.at, reader.size),
     "webp": lambda reader, _: read_webp(reader.at),
     "tiff": lambda reader, extension: read_tiff(reader.at, extension),
-    "heif": read_heif,
+    "heif": lambda reader, _: read_heif(reader),
     "cr3": lambda reader, _: read_cr3(reader),
     "jxl": lambda reader, _: read_jxl(reader.at),
     "jp2": lambda reader, _: read_jp2(reader.at),

@@ -23,20 +23,19 @@ def read_webp(read: ReadAt) -> Picture:
         HeaderError: no chunk names a size.
     """
     size: tuple[int, int] | None = None
-    camera, frames, ticks, at, animated = CameraData(), 0, 0, 12, False
+    camera, animated = CameraData(), False
+    frames = ticks = 0
+    at = 12
     end = 8 + int.from_bytes(read(4, 4), "little")
     for _ in range(_MOST_CHUNKS):
         head = read(at, 18)
         if at >= end or len(head) < 8:  # noqa: PLR2004 - type and length
             break
         kind, length = struct.unpack_from("<4sI", head)
-        if kind == b"VP8X":
-            animated, size = bool(head[8] & _ANIMATED), _canvas(read(at + 12, 6))
-            if not head[8] & _MORE_FOLLOWS:
-                break
-        elif kind in {b"VP8 ", b"VP8L"}:
-            size = size or (_lossy(read(at + 8, 10)) if kind == b"VP8 " else _lossless(read(at + 8, 5)))
-            if at == 12:  # noqa: PLR2004 - a simple file has this chunk alone
+        if at == 12:  # noqa: PLR2004 - the first chunk
+            size = _size(kind, read(at + 8, 10))
+            animated = kind == b"VP8X" and bool(head[8] & _ANIMATED)
+            if kind != b"VP8X" or not head[8] & _MORE_FOLLOWS:
                 break
         elif kind == b"ANMF":
             frames += 1
@@ -58,6 +57,15 @@ def read_webp(read: ReadAt) -> Picture:
         duration=ticks / 1000 or None if animated else None,
         camera=camera,
     )
+
+
+def _size(kind: bytes, body: bytes) -> tuple[int, int] | None:
+    """From the first chunk: the canvas of an extended file, the picture of a simple one."""
+    if kind == b"VP8X":
+        return _canvas(body[4:])
+    if kind == b"VP8 ":
+        return _lossy(body)
+    return _lossless(body) if kind == b"VP8L" else None
 
 
 def _canvas(body: bytes) -> tuple[int, int]:
