@@ -60,7 +60,7 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def sources(self) -> Sequence[SourceState]:
-        """All sources, by id."""
+        """All sources that have a record or had a scan lease, by id."""
 
     @abstractmethod
     def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
@@ -68,11 +68,15 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:
-        """The right to scan the source, None while another scanner holds it and its lease has not ended."""
+        """The right to scan the source, None while another scanner holds it and its lease has not ended.
+
+        Its end is judged by the boot clock; a reboot ends it too. Every call asks as another scanner, whatever its
+        `owner`, a name for people.
+        """
 
     @abstractmethod
     def extend_scan(self, lease: ScanLease, *, lease_ns: int) -> bool:
-        """Hold it for longer; False if it was lost to another scanner."""
+        """Hold it for longer; False if it was lost to another scanner or given back. A late call is in time."""
 
     @abstractmethod
     def release_scan(self, lease: ScanLease) -> None:
@@ -80,18 +84,20 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
-        """Compare a page with what is known; reads with one statement, writes nothing.
+        """Compare a page with what is known at one moment; writes nothing.
 
         `after` is the last name of the directory's previous page (None for its first): only names behind it and up to
         the page's last one (or the end, on a complete page) are compared, so that `missing` is right for each page.
+        Of an `unchanged` page everything known counts as unchanged.
         """
 
     @abstractmethod
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         """Write what was seen: new and changed assets, the completed directory, the checkpoint.
 
-        False if the lease was lost. A changed asset gets `unchanged_since` = now; an asset known as missing is present again. With `baseline` new
-        assets are marked as baseline. An empty record writes nothing. Idempotent.
+        False if the lease was lost; nothing is written then. A changed asset gets `unchanged_since` = now; an asset
+        known as missing is present again. With `baseline` new assets (and missing ones that are back) are marked as
+        baseline; without it a changed asset loses the mark. An empty record writes nothing. Idempotent.
         """
 
     @abstractmethod
@@ -104,11 +110,17 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def iterate_assets(self, source_id: str) -> Iterable[AssetState]:
-        """All assets of a source that are present, by path; read in portions, so that memory stays flat."""
+        """All assets of a source that are present, in the order of a scan; read in portions: memory stays flat.
+
+        What is written meanwhile may or may not be seen.
+        """
 
     @abstractmethod
     def update_seen(self, source_id: str, found: Mapping[bytes, Fingerprint]) -> None:
-        """A fresh look showed these fingerprints: record them as `record_page` would for changed assets."""
+        """A fresh look showed these fingerprints: record them as `record_page` would for changed assets.
+
+        Assets that are not known are passed over, so that the next scan finds them new. File ids stay.
+        """
 
     @abstractmethod
     def mark_missing(self, source_id: str, asset_ids: Sequence[bytes]) -> int:
@@ -116,7 +128,11 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
-        """Keep what a prober found in this version."""
+        """Keep what a prober found in this version.
+
+        It replaces what is kept, unless that describes the version that stands there now and this does not. Nothing is
+        kept of an asset that is not known.
+        """
 
     @abstractmethod
     def save_identity(self, source_id: str, identity: RootIdentity) -> None:
@@ -147,8 +163,10 @@ class TaskStore(ABC):
         """Write the tasks that are not there yet, in one transaction; one result for each, in order.
 
         For each: a live task with the key makes `LIVE`; the key of the asset's latest delivered version makes
-        `DELIVERED` (unless `force`). An older version that waits ends `cancelled: superseded`; beside a running one the
-        new task waits until that has ended, in place of any other that waits there. A task whose tag is paused is held.
+        `DELIVERED`, unless work on another version has begun since (it may have overwritten what was delivered). An
+        older version that waits ends `cancelled: superseded`; beside a running one the new task waits until that has
+        ended, in place of any other that waits there. A task whose tag is paused is held. With `force` neither a
+        waiting task nor a delivery is in the way, and the new task forgets that work on its key has begun before.
         With `durable` the commit is on the disk before the call returns.
         """
 
@@ -158,7 +176,10 @@ class TaskStore(ABC):
 
         Eligible: due, not held, of no paused party, in no lane with an unmet constraint; running tasks whose lease has
         ended are taken back first (see `take_back`). Tasks of a destination whose automatic pause has run out: one at a
-        time until one is delivered. Tasks that two workers died on are given only to `alone=True`.
+        time until one is delivered. Tasks that two workers died on are given only to `alone=True`. The claims of one
+        call share a token. A lapsed lease of the asking worker itself is left alone: it may still be at work.
+
+        Raises `ConfigurationError` if the worker is not registered.
         """
 
     @abstractmethod
@@ -177,8 +198,11 @@ class TaskStore(ABC):
     ) -> SettleResult:
         """Write how work ended, and claim the next, all in one commit.
 
-        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back. `Delivered` of a
-        newer version marks earlier receipts of the asset as replaced, and ends an automatic pause of the destination.
+        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back. Work that is to be
+        repeated (`Failed`, `Released`, a lease taken back) ends `cancelled` instead if somebody cancelled it meanwhile,
+        or if a newer version waits behind it. `Delivered` of a newer version marks earlier receipts of the asset as
+        replaced, and ends automatic pauses of source and destination whose time is over (not if deduplicated: nothing
+        was sent). `Failed`, `Delivered` and `Dead` count the attempt of a claim that was not begun.
         """
 
     @abstractmethod
@@ -190,8 +214,10 @@ class TaskStore(ABC):
         """Running tasks of this worker that shall stop: cancelled, or a party of theirs paused. Cheap to ask."""
 
     @abstractmethod
-    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int]) -> int:
+    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None = None) -> int:
         """Take back running tasks whose lease has ended, or whose worker is known to be dead; how many.
+
+        Those of the worker `asking` are left alone: it knows better what it still works on.
 
         One that was not begun becomes eligible. For one that was begun `crashes` grows, the attempt is given back, and
         it waits `backoff_ns[crashes - 1]` (the last one for all further). With `crashes` = `dead_after` it becomes
@@ -218,6 +244,7 @@ class TaskStore(ABC):
     def reserve_content(self, ref: ClaimRef, sha256: str) -> Reservation:
         """Reserve content for the destination of this claim until it settles, or say who has it.
 
+        A receipt that was itself shared (`deduplicated`) answers nothing: the object is another task's.
         Raises `LeaseLost` if the claim was lost.
         """
 
@@ -229,7 +256,9 @@ class TaskStore(ABC):
     def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:
         """Make `dead`, `cancelled` and `failed` tasks eligible now, with attempts, crashes and TTL afresh.
 
-        Returns the ids, and for each one skipped why: `live task`, `newer version delivered`, `not ended`.
+        Of several versions of an asset the newest is taken; a task in back-off counts as failed. Returns the ids, and
+        for each one skipped why: `live task`, `newer version delivered`, `not ended`, `delivered` (the last two only
+        where the selection names tasks, keys or assets).
         """
 
     @abstractmethod
