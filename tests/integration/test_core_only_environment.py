@@ -36,7 +36,8 @@ HEAVY = frozenset({"asyncio", "ctypes", "http", "multiprocessing", "unittest", "
 # extra -> what fails without it, as an expression over the names of a module; None: no part of the package uses it yet.
 NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "cli": None,
-    "probe": None,
+    "photo": ("media_watch_tasks.probe", "AvProber(pillow=True)"),
+    "probe": ("media_watch_tasks.probe", "AvProber(pillow=False)"),
 }
 
 

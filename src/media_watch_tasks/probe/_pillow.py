@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from typing import Any
+from typing import Any, cast
 
+from media_watch_tasks.errors import MissingDependencyError
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.stills.exif import read_exif
 from media_watch_tasks.probe.stills.picture import Picture, to_metadata
 
-Image: Any = None
 try:
     from PIL import Image
-except ImportError:
-    pass
+except ImportError as error:
+    raise MissingDependencyError("Reading stills through Pillow", package="pillow", extra="photo") from error
 
 pillow_heif: Any = None
-try:
+with contextlib.suppress(ImportError):
     import pillow_heif
-except ImportError:
-    pass
 
 __all__ = ["describe", "load"]
 
@@ -30,23 +29,19 @@ _FORMATS = ["AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "
 
 def load() -> None:
     """Bring in all of Pillow's readers: a worker process opens no file later."""
-    if Image is None:
-        return
     Image.init()
     if pillow_heif is not None:
         pillow_heif.register_heif_opener()
 
 
 def describe(reader: RangeReader) -> MediaMetadata | None:
-    """What Pillow says of a still, None where it is not installed or knows nothing. No pixel is decoded."""
-    if Image is None:
-        return None
+    """What Pillow says of a still, None where it knows nothing. No pixel is decoded."""
     load()
     reader.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a size that looks like a bomb is a size all the same
-            with Image.open(reader, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            with Image.open(cast("Any", reader), formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
                 width, height = image.size
                 kind = (image.format or "image").lower()
                 exif = image.info.get("exif")

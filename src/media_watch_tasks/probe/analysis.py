@@ -10,7 +10,6 @@ import attrs
 
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
-from media_watch_tasks.probe import _pillow
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, is_iso_media
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
@@ -72,7 +71,9 @@ def _describe(reader: RangeReader, name: str, settings: AnalysisSettings) -> Med
             return _iso(reader, name, overlay=settings.overlay)
         return _plain(reader, name)
     except (UnreadableError, HeaderError) as error:
-        if still is not None or not wants_tail(name):
+        if settings.pillow and (still is not None or not wants_tail(name)):
+            from media_watch_tasks.probe import _pillow  # noqa: PLC0415 - it is an extra
+
             found = _pillow.describe(reader)
             if found is not None:
                 return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-from typing import NoReturn
+from functools import cache
+from typing import Any, NoReturn
 
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.probe._av import av
 from media_watch_tasks.probe.extraction import describe
 from media_watch_tasks.probe.formats import open_options, safe_name
 
-__all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps"]
+__all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps", "pyav"]
 
 _BUFFER = 32 * 1024
 _OPTIONS = open_options()
@@ -24,6 +24,18 @@ _REASONS = {
 
 class UnreadableError(Exception):
     """FFmpeg cannot make sense of the file; the text says why."""
+
+
+@cache
+def pyav() -> Any:  # noqa: ANN401 - the module, whose name no public module may say
+    """PyAV, loaded when it is first needed.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    from media_watch_tasks.probe._av import av  # noqa: PLC0415 - it is an extra
+
+    return av
 
 
 class ReadableFile:
@@ -42,6 +54,7 @@ def describe_file(file: ReadableFile, *, format_name: str | None = None) -> Medi
     Raises:
         UnreadableError: it is no format that is allowed, or it is damaged.
     """
+    av = pyav()
     try:
         with av.open(
             file,
@@ -65,6 +78,7 @@ def last_timestamps(file: ReadableFile) -> float | None:
     """
     first: float | None = None
     last = 0.0
+    av = pyav()
     try:
         with av.open(file, mode="r", options=_OPTIONS, metadata_errors="replace", io_open=_refuse) as container:
             for packet in container.demux():

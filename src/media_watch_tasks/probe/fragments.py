@@ -13,6 +13,9 @@ __all__ = ["fragmented_duration"]
 
 _FIRST_WINDOW = 64 * 1024
 _LARGEST_WINDOW = 4 * 1024 * 1024
+_BETWEEN_FRAGMENTS = {
+    b"moof", b"mdat", b"mfra", b"free", b"skip", b"styp", b"sidx", b"emsg", b"prft", b"uuid",
+}  # fmt: skip
 _TRUN_DATA_OFFSET, _TRUN_FIRST_FLAGS = 0x1, 0x4
 _TRUN_FIELDS = ((0x100, "duration"), (0x200, "size"), (0x400, "flags"), (0x800, "offset"))
 _TFHD_BASE, _TFHD_DESCRIPTION, _TFHD_DURATION = 0x1, 0x2, 0x8
@@ -67,11 +70,11 @@ def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFi
     scales = {track.track_id: track.timescale for track in tracks if track.timescale}
     window = _FIRST_WINDOW
     ends: dict[int, float] = {}
+    last = _end_of_fragments(reader)
     while True:
-        start = max(reader.size - window, 0)
-        reader.prefetch([(start, reader.size - start)])
-        data = reader.at(start, reader.size - start)
-        ends = _ends_in(reader, data, start, scales, defaults)
+        start = max(last - window, 0)
+        reader.prefetch([(start, last - start)])
+        ends = _ends_in(reader, (start, last), scales, defaults)
         if set(ends) >= set(scales) or start == 0 or window >= _LARGEST_WINDOW or reader.failure or reader.exhausted:
             break
         window *= 4
@@ -80,14 +83,23 @@ def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFi
     return max(ends.values()), set(ends) >= set(scales)
 
 
+def _end_of_fragments(reader: RangeReader) -> int:
+    """Where the fragments end: before the random access index, whose last 16 bytes name its length (8.8.11)."""
+    last = reader.at(reader.size - 16, 16)
+    length = int.from_bytes(last[12:16], "big")
+    return reader.size - length if last[4:8] == b"mfro" and 16 < length < reader.size else reader.size  # noqa: PLR2004 - its own size
+
+
 def _ends_in(
-    reader: RangeReader, data: bytes, start: int, scales: dict[int, int], defaults: dict[int, int]
+    reader: RangeReader, span: tuple[int, int], scales: dict[int, int], defaults: dict[int, int]
 ) -> dict[int, float]:
     ends: dict[int, float] = {}
+    start, last = span
+    data = reader.at(start, last - start)
     at = data.rfind(b"moof")
     while at >= 4:  # noqa: PLR2004 - the size stands before the four characters
         offset = start + at - 4
-        if _reaches_the_end(reader, offset):
+        if _reaches(reader, offset, last):
             for track_id, ticks in _fragment_ends(reader, offset, defaults):
                 if track_id in scales:
                     ends[track_id] = max(ends.get(track_id, 0.0), ticks / scales[track_id])
@@ -97,28 +109,17 @@ def _ends_in(
     return ends
 
 
-def _reaches_the_end(reader: RangeReader, offset: int) -> bool:
-    """True if boxes lead from here to the end of the file: then it is a box, not a coincidence in the media data."""
+def _reaches(reader: RangeReader, offset: int, last: int) -> bool:
+    """True if boxes lead from here to the end: then it is a box, not a coincidence in the media data."""
     end = offset
     try:
-        for box in children(reader, offset, reader.size):
-            if box.kind not in {
-                b"moof",
-                b"mdat",
-                b"mfra",
-                b"free",
-                b"skip",
-                b"styp",
-                b"sidx",
-                b"emsg",
-                b"prft",
-                b"uuid",
-            }:
+        for box in children(reader, offset, last):
+            if box.kind not in _BETWEEN_FRAGMENTS:
                 return False
             end = box.end
     except BrokenBoxError:
         return False
-    return end >= reader.size - 8
+    return abs(end - last) < 8  # noqa: PLR2004 - less than a box header may be left over
 
 
 def _fragment_ends(reader: RangeReader, offset: int, defaults: dict[int, int]) -> list[tuple[int, int]]:

@@ -13,6 +13,8 @@ from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import MissingDependencyError
 from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.probe.analysis import analyse
+from media_watch_tasks.probe.containers import pyav
 from media_watch_tasks.probe.pool import WorkerPool
 from media_watch_tasks.probe.quarantine import Quarantine, content_mark
 from media_watch_tasks.probe.range_reader import first_ranges
@@ -53,15 +55,13 @@ class InProcess:
         Raises:
             MissingDependencyError: it is not installed.
         """
-        from media_watch_tasks.probe.analysis import analyse  # noqa: PLC0415 - it imports PyAV
-
-        self._analyse = analyse
+        pyav()
         self._settings = settings
 
     def describe(self, source: ByteSource, name: str, cancel: CancelToken | None) -> MediaMetadata:
         """Describe the file. Raises what the source raises, and `OperationCancelled` at the next read."""
         watched = source if cancel is None else _Cancellable(source, cancel)
-        return self._analyse(watched, name=name, settings=self._settings)
+        return analyse(watched, name=name, settings=self._settings)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -109,7 +109,7 @@ class InWorkers:
         self._settings = settings
         self._values = settings_to(settings)
         self._timeout = timeout
-        self.pool = WorkerPool(size=workers, memory=memory, recycle_after=recycle_after)
+        self.pool = WorkerPool(size=workers, memory=memory, pillow=settings.pillow, recycle_after=recycle_after)
         self.quarantine = Quarantine()
 
     def describe(self, source: ByteSource, name: str, cancel: CancelToken | None) -> MediaMetadata:

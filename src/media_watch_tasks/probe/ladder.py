@@ -117,7 +117,7 @@ class LadderProber(MediaProber):
                     bytes_read += len(data)
                     view.add(offset, data)
             found = self._prober.probe(view, name=name, cancel=cancel)
-            if complete(found):
+            if _complete(found):
                 break
         return attrs.evolve(
             found, bytes_read=bytes_read, round_trips=round_trips, method=f"ladder/{found.method or 'none'}"
@@ -128,7 +128,7 @@ class LadderProber(MediaProber):
         self._prober.close()
 
 
-def complete(found: MediaMetadata) -> bool:
+def _complete(found: MediaMetadata) -> bool:
     """True where tracks are known, timed ones with a duration, and nothing rests on bytes that were not seen."""
     if found.error is not None or found.confidence is Confidence.PARTIAL:
         return False

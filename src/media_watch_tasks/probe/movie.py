@@ -23,7 +23,10 @@ _TABLES = {b"stts", b"ctts", b"stss", b"stsz", b"stz2", b"stsc", b"stco", b"co64
 _KEPT_PER_TRACK = {b"tkhd", b"mdhd", b"hdlr", b"stsd", b"elst", b"tref", b"dref"}
 _LARGE_LEAF = 32 * 1024
 _LARGEST_DESCRIPTION = 1024 * 1024
-_SMALL_INDEX = 128 * 1024
+_SMALL_INDEX = 160 * 1024
+_TAIL = 32 * 1024
+_HEADER = 8
+_AFTER_INDEX = {b"free", b"skip", b"udta", b"uuid", b"meta", b"wide"}
 _DEEPEST = 10
 _TABLE_HEADER = 24
 
@@ -76,24 +79,53 @@ def find_layout(reader: RangeReader) -> Layout:
     """
     layout = Layout()
     for box in _top_level(reader):
-        if box.end > reader.size:
-            layout.cut_off = True
-        if box.kind == b"ftyp" and layout.ftyp is None:
-            layout.ftyp = box
-        elif box.kind == b"moov" and layout.moov is None:
-            layout.moov = box
-        elif box.kind == b"sidx":
-            layout.sidx.append(box)
-        elif box.kind == b"moof":
-            layout.first_moof = box
+        _note(layout, box, reader.size)
+        if layout.first_moof is not None or (box.kind == b"mdat" and layout.moov is not None):
             break
-        if layout.moov is not None and box.kind == b"mdat":
-            break
+        if layout.moov is None and not reader.holds(box.end, _HEADER):
+            layout.moov = _index_in_tail(reader, box.end)
+            if layout.moov is not None:
+                break
+            if box.end < reader.size <= box.end + _SMALL_INDEX:
+                reader.prefetch([(box.end, reader.size - box.end)])
     if layout.moov is None:
         raise BrokenBoxError("there is no moov box")
     if layout.moov.end > reader.size:
         raise BrokenBoxError("the moov box is cut off")
     return layout
+
+
+def _note(layout: Layout, box: Box, size: int) -> None:
+    layout.cut_off = layout.cut_off or box.end > size
+    if box.kind == b"ftyp" and layout.ftyp is None:
+        layout.ftyp = box
+    elif box.kind == b"moov" and layout.moov is None:
+        layout.moov = box
+    elif box.kind == b"sidx":
+        layout.sidx.append(box)
+    elif box.kind == b"moof":
+        layout.first_moof = box
+
+
+def _index_in_tail(reader: RangeReader, after: int) -> Box | None:
+    """The last `moov` box, if the cached end of the file holds it whole and boxes lead from it to the end of the file.
+
+    This spares the walk across the media data, which costs a round trip for every box that ends far from both ends.
+    """
+    start = max(reader.size - _TAIL, after)
+    if start >= reader.size or not reader.holds(start, reader.size - start):
+        return None
+    data = reader.at(start, reader.size - start)
+    at = data.rfind(b"moov")
+    while at >= 4:  # noqa: PLR2004 - the size stands before the four characters
+        try:
+            boxes = list(children(reader, start + at - 4, reader.size))
+        except BrokenBoxError:
+            boxes = []
+        if boxes and boxes[-1].end == reader.size and {box.kind for box in boxes[1:]} <= _AFTER_INDEX:
+            return boxes[0]
+        at = data.rfind(b"moov", 0, at)
+    return None
 
 
 def _top_level(reader: RangeReader) -> Iterator[Box]:

@@ -19,7 +19,7 @@ from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields, movie_duration, track_fields
 
-__all__ = ["Index", "describe_index", "read_index", "refine"]
+__all__ = ["Index", "OverlayError", "describe_index", "read_index", "refine"]
 
 # Of these the sample description is the only place that names the picture size, and decoders keep to it.
 _SIZE_IN_ENTRY = {"av1", "vp8", "vp9", "prores", "mjpeg", "dnxhd", "rawvideo", "v210", "cfhd", "png", "qtrle", "hap"}
@@ -69,7 +69,9 @@ def describe_index(reader: RangeReader, index: Index, name: str) -> MediaMetadat
         found = describe_file(ReadableFile(file, name), format_name="mov")
     except UnreadableError as error:
         raise OverlayError(str(error)) from error
-    found = attrs.evolve(refine(reader, index, found), method="overlay")
+    # Without samples FFmpeg takes the time base for the frame rate.
+    video = tuple(attrs.evolve(track, real_frame_rate=None) for track in found.video)
+    found = attrs.evolve(refine(reader, index, attrs.evolve(found, video=video)), method="overlay")
     _check(index, found)
     return found
 
@@ -126,7 +128,8 @@ def _video(track: VideoTrack, fields: TrackFields) -> VideoTrack:
         "display_width": shown[0],
         "display_height": shown[1],
         "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else track.sample_aspect_ratio,
-        "average_frame_rate": track.average_frame_rate or fields.frame_rate,
+        "average_frame_rate": track.average_frame_rate or fields.constant_rate or fields.frame_rate,
+        "real_frame_rate": track.real_frame_rate or fields.constant_rate,
         "frames": track.frames or fields.samples or None,
         "field_order": track.field_order or fields.field_order,
         "hdr": hdr_name(transfer, mastering=fields.mastering, dolby=fields.dolby),

@@ -20,8 +20,9 @@ class WorkerPool:
     A worker that died or has described `recycle_after` files is replaced by a fresh one when the next is wanted.
     """
 
-    def __init__(self, *, size: int, memory: int, recycle_after: int) -> None:
+    def __init__(self, *, size: int, memory: int, pillow: bool, recycle_after: int) -> None:
         self._memory = memory
+        self._pillow = pillow
         self._recycle_after = recycle_after
         self._hands = threading.Semaphore(size)
         self._lock = threading.Lock()
@@ -72,7 +73,7 @@ class WorkerPool:
                 raise WorkerDiedError("the prober is closed")
             worker = self._idle.pop() if self._idle else None
         if worker is None:
-            worker = WorkerProcess(memory=self._memory)
+            worker = WorkerProcess(memory=self._memory, pillow=self._pillow)
             self.started += 1
             _log.debug("probe worker started", extra={"pid": worker.pid})
         with self._lock:

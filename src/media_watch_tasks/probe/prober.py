@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from media_watch_tasks.errors import (
     AuthenticationRequiredError,
     ConfigurationError,
     MediaWatchError,
+    MissingDependencyError,
     OperationCancelled,
     SourceOfflineError,
 )
@@ -35,8 +37,8 @@ _log = logging.getLogger(__name__)
 _MIB = 1024 * 1024
 _RAISED = (SourceOfflineError, AuthenticationRequiredError, AssetNotFound, AssetChanged, OperationCancelled)
 
-Path = str | bytes | os.PathLike[str]
-Probeable = Path | ByteSource | Callable[[], ByteSource]
+_Path = str | bytes | os.PathLike[str]
+Probeable = _Path | ByteSource | Callable[[], ByteSource]
 """A path, an open byte source, or a callable that opens one (it is closed after the probe)."""
 
 
@@ -58,6 +60,7 @@ class AvProber(MediaProber):
         byte_budget: int = 64 * _MIB,
         whole_file: int = 0,
         overlay: bool = True,
+        pillow: bool | None = None,
         recycle_after: int = 2_000,
     ) -> None:
         """Set it up; nothing is started yet.
@@ -72,10 +75,11 @@ class AvProber(MediaProber):
             whole_file: a file of at most so many bytes is read to its end where its duration is unknown or an
                 estimate; 0: never.
             overlay: describe mp4 and mov files by their index alone where it says everything.
+            pillow: ask Pillow about stills that no header reader here knows; None: where it is installed.
             recycle_after: files after which a child is replaced.
 
         Raises:
-            MissingDependencyError: PyAV is not installed.
+            MissingDependencyError: PyAV is not installed, or Pillow is not although it was asked for.
             ConfigurationError: a value that cannot be.
         """
         if isolation not in {"process", "none"}:
@@ -83,7 +87,13 @@ class AvProber(MediaProber):
         workers = workers if workers is not None else max(4, 2 * (os.cpu_count() or 1))
         if min(workers, recycle_after) < 1 or timeout <= 0 or min(memory_limit, byte_budget) < _MIB or whole_file < 0:
             raise ConfigurationError("workers, recycle_after and timeout must be positive, the limits at least 1 MiB")
-        settings = AnalysisSettings(policy=ReadPolicy(budget=byte_budget), overlay=overlay, whole_file=whole_file)
+        if pillow is None:
+            pillow = importlib.util.find_spec("PIL") is not None
+        elif pillow and importlib.util.find_spec("PIL") is None:
+            raise MissingDependencyError("AvProber(pillow=True)", package="pillow", extra="photo")
+        settings = AnalysisSettings(
+            policy=ReadPolicy(budget=byte_budget), overlay=overlay, whole_file=whole_file, pillow=pillow
+        )
         self._way: InProcess | InWorkers
         if isolation == "none":
             self._way = InProcess(settings)
@@ -92,7 +102,7 @@ class AvProber(MediaProber):
                 settings, workers=workers, timeout=timeout, memory=memory_limit, recycle_after=recycle_after
             )
 
-    def probe(self, source: ByteSource | Path, *, name: str = "", cancel: CancelToken | None = None) -> MediaMetadata:
+    def probe(self, source: ByteSource | _Path, *, name: str = "", cancel: CancelToken | None = None) -> MediaMetadata:
         """Describe a file, given as a path or a byte source (which stays open). See `MediaProber.probe`."""
         if cancel is not None:
             cancel.raise_if_cancelled()

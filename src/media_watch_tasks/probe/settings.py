@@ -21,6 +21,8 @@ class AnalysisSettings:
     """Read mp4 and mov files by their index alone where that says everything."""
     whole_file: int = 0
     """A file of at most so many bytes is read to its end where duration is unknown or estimated; 0: never."""
+    pillow: bool = False
+    """Ask Pillow about stills that no header reader knows."""
 
 
 def settings_to(settings: AnalysisSettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.errors import AssetNotFound, TransientError
 from media_watch_tasks.model.identity import display_text
 
-__all__ = ["BytesSource", "FileSource"]
+__all__ = ["BytesSource", "FileSource", "read_descriptor"]
 
 
 class BytesSource(ByteSource):

@@ -45,6 +45,9 @@ class TrackFields:
     config: VideoConfig | None
     samples: int
     frame_rate: float | None
+    """On average."""
+    constant_rate: float | None
+    """Where all frames last equally long."""
     field_order: str | None
     mastering: bool
     dolby: str | None
@@ -107,6 +110,7 @@ def track_fields(track: Track) -> TrackFields | None:
         config=read_config(boxes),
         samples=samples,
         frame_rate=_frame_rate(samples, timescale, duration) if visual else None,
+        constant_rate=_constant_rate(track.heads.get(b"stts", b""), timescale) if visual else None,
         field_order=_field_order(boxes.get(b"fiel")),
         mastering=b"mdcv" in boxes or b"SmDm" in boxes,
         dolby=dolby_vision(boxes),
@@ -129,6 +133,13 @@ def _frame_rate(samples: int, timescale: int, duration: int | None) -> float | N
     if not samples or not timescale or not duration:
         return None
     return round(float(Fraction(samples * timescale, duration)), 6)
+
+
+def _constant_rate(stts: bytes, timescale: int) -> float | None:
+    if len(stts) < 16 or int.from_bytes(stts[4:8], "big") != 1:  # noqa: PLR2004 - the count and one entry
+        return None
+    ticks = int.from_bytes(stts[12:16], "big")
+    return round(timescale / ticks, 6) if ticks and timescale else None
 
 
 def _field_order(fiel: bytes | None) -> str | None:

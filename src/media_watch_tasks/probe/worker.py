@@ -6,7 +6,9 @@ the prober for; it opens nothing on its own (see `sandbox`).
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import signal
 import socket
 import struct
@@ -17,8 +19,8 @@ from typing import Any
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.errors import TransientError
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.probe import _av, _pillow
 from media_watch_tasks.probe.analysis import analyse
+from media_watch_tasks.probe.containers import pyav
 from media_watch_tasks.probe.sandbox import lock_down
 from media_watch_tasks.probe.settings import AnalysisSettings, settings_from
 from media_watch_tasks.probe.sources import BytesSource, read_descriptor
@@ -70,7 +72,7 @@ def main() -> None:
     """Serve until the prober closes its end."""
     connection = socket.socket(fileno=0)
     channel = Channel(connection)
-    _warm_up()
+    _warm_up(pillow=sys.argv[2] == "pillow")
     lock_down(memory=int(sys.argv[1]))
     channel.send(Frame.READY, dump({"process": os.getpid()}))
     try:
@@ -113,7 +115,15 @@ def _describe(channel: Channel, job: dict[str, Any], descriptor: int | None) -> 
     return found.to_json().encode("utf-8", "surrogatepass")
 
 
-def _warm_up() -> None:
+def _load_all() -> None:
+    """Import every module of PyAV: some are imported late, when no file can be opened any more."""
+    package = pyav()
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith((".__main__", ".datasets")):
+            importlib.import_module(module.name)
+
+
+def _warm_up(*, pillow: bool) -> None:
     """Describe a short WAV and a tiny BMP once: whatever a probe imports late is imported now."""
     samples = bytes(2_000)
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8_000, 16_000, 2, 16)
@@ -124,8 +134,11 @@ def _warm_up() -> None:
         analyse(BytesSource(data), name=name, settings=AnalysisSettings())
     for encoding in ("utf-16", "latin-1", "ascii", "utf-8", "idna"):
         "a".encode(encoding)
-    _av.load_all()
-    _pillow.load()
+    _load_all()
+    if pillow:
+        from media_watch_tasks.probe import _pillow  # noqa: PLC0415 - it is an extra
+
+        _pillow.load()
 
 
 if __name__ == "__main__":

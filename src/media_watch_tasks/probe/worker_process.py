@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import media_watch_tasks
 from media_watch_tasks.probe.wire import Channel, Frame, WireError, dump, pack_pieces, parse
 
 __all__ = ["Serve", "WorkerDiedError", "WorkerProcess", "WorkerStartError"]
@@ -41,7 +40,7 @@ class WorkerDiedError(Exception):
 class WorkerProcess:
     """A child that shares nothing with this process but a socket. One thread at a time; `kill` from any."""
 
-    def __init__(self, *, memory: int) -> None:
+    def __init__(self, *, memory: int, pillow: bool) -> None:
         """Start it. It is not waited for.
 
         Raises:
@@ -51,7 +50,7 @@ class WorkerProcess:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-                [sys.executable, "-P", "-m", "media_watch_tasks.probe.worker", str(memory)],
+                [sys.executable, "-P", "-m", "media_watch_tasks.probe.worker", str(memory), "pillow" if pillow else ""],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -162,7 +161,7 @@ def _ranges(value: object) -> list[tuple[int, int]]:
 def _environment() -> dict[str, str]:
     """As little as an interpreter needs; the module path, so that it finds what this process found."""
     paths = [path for path in sys.path if path and os.path.isabs(path)]
-    paths.append(str(Path(media_watch_tasks.__file__).resolve().parent.parent))
+    paths.append(str(Path(__file__).resolve().parents[2]))
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return environment | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
