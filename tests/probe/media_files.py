@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.video.frame import VideoFrame
 
-__all__ = ["encode", "inflate", "long_recording", "top_level"]
+__all__ = ["encode", "encode_silence", "inflate", "long_recording", "top_level"]
 
 
 def encode(
@@ -47,19 +47,24 @@ def encode(
                 container.mux(picture.encode(frame))
             container.mux(picture.encode())
         if audio is not None:
-            total, done = round(seconds * 48_000), 0
-            while done < total:
-                amount = min(1024, total - done)
-                block = av.AudioFrame(format=sound.format.name, layout="stereo", samples=amount)
-                for plane in block.planes:
-                    plane.update(bytes(plane.buffer_size))
-                block.sample_rate = 48_000
-                block.pts = done
-                block.time_base = Fraction(1, 48_000)
-                container.mux(sound.encode(block))
-                done += amount
-            container.mux(sound.encode())
+            encode_silence(container, sound, seconds=seconds)
     return path
+
+
+def encode_silence(container: Any, sound: Any, *, seconds: float) -> None:
+    """Silence on an audio stream of an output container."""
+    if not sound.codec_context.is_open:
+        sound.codec_context.open()
+    total, done = round(seconds * sound.rate), 0
+    while done < total:
+        amount = min(sound.codec_context.frame_size or 1024, total - done)
+        block = av.AudioFrame(format=sound.format.name, layout=sound.layout.name, samples=amount)
+        for plane in block.planes:
+            plane.update(bytes(plane.buffer_size))
+        block.sample_rate, block.pts, block.time_base = sound.rate, done, Fraction(1, sound.rate)
+        container.mux(sound.encode(block))
+        done += amount
+    container.mux(sound.encode())
 
 
 def long_recording(path: Path, *, hours: float, template: Path, options: dict[str, str] | None = None) -> Path:

@@ -9,7 +9,7 @@ from media_watch_tasks.probe.movie import Movie, Track, table_count
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields
 
-__all__ = ["read_chapters", "read_timecode"]
+__all__ = ["read_chapters", "read_timecode", "timecode_text"]
 
 _MOST_CHAPTERS = 1_000
 _LARGEST_TITLE = 1_024
@@ -30,11 +30,12 @@ def read_timecode(reader: RangeReader, tracks: list[tuple[Track, TrackFields]]) 
         sample = reader.at(offsets[0], 4)
         if len(sample) < 4:  # noqa: PLR2004 - one 32-bit frame number
             continue
-        return _timecode(int.from_bytes(sample, "big"), per_second, drop=bool(flags & _DROP_FRAME))
+        return timecode_text(int.from_bytes(sample, "big"), per_second, drop=bool(flags & _DROP_FRAME))
     return None
 
 
-def _timecode(frame: int, per_second: int, *, drop: bool) -> str:
+def timecode_text(frame: int, per_second: int, *, drop: bool) -> str:
+    """A frame number as `HH:MM:SS:FF`, with the numbers that drop-frame counting leaves out."""
     if drop and per_second % 30 == 0:
         # Two frame numbers (four at 60) are left out each minute, except each tenth one (SMPTE ST 12-1).
         left_out = per_second // 30 * 2
