@@ -64,7 +64,7 @@ class RangeReader:
         self.exhausted = False
         """True once the byte budget stopped a read."""
         self.short = False
-        """True once the source ended before its size: the file shrinks, or only a part of it is there."""
+        """True once bytes were wanted that could not be had, although they lie before the end of the file."""
         self.failure: Exception | None = None
         """The first error of the source. From then on nothing more is read from it."""
 
@@ -96,6 +96,7 @@ class RangeReader:
         if len(found) < end - offset:
             self._load(offset + len(found), end)
             found = self._cached(offset, end)
+            self.short = self.short or len(found) < end - offset
         return found
 
     def holds(self, offset: int, length: int) -> bool:
@@ -118,6 +119,7 @@ class RangeReader:
         if not found:
             self._load(self._position, end)
             found = self._cached(self._position, end)
+            self.short = self.short or not found
         self._position += len(found)
         return found
 
@@ -202,6 +204,4 @@ class RangeReader:
             # A source that returns too much must not reach FFmpeg's buffer.
             data = bytes(piece[:length])
             self.bytes_read += len(data)
-            if len(data) < length:
-                self.short = True
             self.add(offset, data)
