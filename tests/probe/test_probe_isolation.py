@@ -120,11 +120,10 @@ def test_time_in_which_a_slow_source_reads_does_not_count(stream: bytes, clip: P
 
 def test_memory_is_limited(tmp_path: Path) -> None:
     data = encode(tmp_path / "a.flac", video=None, audio="flac").read_bytes()
-    picture = struct.pack(">I", 3) + struct.pack(">I", 9) + b"image/png" + bytes(20) + struct.pack(">I", 40 << 20)
-    block = b"\x06" + (len(picture) + 64).to_bytes(3, "big")
-    assert data[:4] == b"fLaC"
-    greedy = bytearray(data[:42] + block + picture + bytes(64) + data[42:])
-    greedy[4] &= 0x7F  # not the last block
+    length = 15 << 20
+    picture = struct.pack(">II", 3, 9) + b"image/png" + bytes(20) + struct.pack(">I", length) + bytes(length)
+    block = b"\x06" + len(picture).to_bytes(3, "big") + picture
+    greedy = data[:4] + bytes([data[4] & 0x7F]) + data[5:42] + block + data[42:]
     program = """
         from media_watch_tasks.probe.sandbox import lock_down
         lock_down(memory=64 << 20)
@@ -136,8 +135,10 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     """
     assert _python(program).stdout.split() == ["refused"]
     with AvProber(workers=1, memory_limit=8 << 20) as tight:
-        assert tight.probe_bytes(bytes(greedy), name="a.flac").size == len(greedy)
+        assert "memory" in (tight.probe_bytes(greedy, name="a.flac").error or "")
         assert tight.probe_bytes(data, name="a.flac").error is None, "the worker still answers"
+    with AvProber(workers=1) as usual:
+        assert usual.probe_bytes(greedy, name="a.flac").has_cover
 
 
 def test_a_worker_can_open_neither_files_nor_sockets() -> None:
