@@ -29,10 +29,7 @@ def replace_box(data: bytes, path: tuple[bytes, ...], new: bytes | None) -> byte
         whole = data[at : at + size]
         if kind == path[0] and not done:
             done = True
-            if len(path) > 1:
-                whole = box(kind, replace_box(whole[8:], path[1:], new))
-            else:
-                whole = new or b""
+            whole = box(kind, replace_box(whole[8:], path[1:], new)) if len(path) > 1 else new or b""
         out.append(whole)
         at += size
     assert done, f"there is no {path[0]!r}"

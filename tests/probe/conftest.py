@@ -12,8 +12,9 @@ ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:  # the makers of media files stand in a module beside the tests
     sys.path.insert(0, ROOT)
 
-from media_watch_tasks.probe import AvProber  # noqa: E402 - after the path is set, as in the test modules
 from tests.probe import media_files  # noqa: E402 - as above
+
+from media_watch_tasks.probe import AvProber  # noqa: E402 - after the path is set, as in the test modules
 
 
 @pytest.fixture(scope="session")

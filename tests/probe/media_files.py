@@ -31,11 +31,11 @@ def encode(
     with av.open(str(path), "w", options=options or {}) as container:
         container.metadata.update(tags or {})
         if video is not None:
-            picture = container.add_stream(video, rate=rate)
+            picture: Any = container.add_stream(video, rate=rate)
             picture.width, picture.height = size
             picture.pix_fmt = pixel_format
         if audio is not None:
-            sound = container.add_stream(audio, rate=48_000)
+            sound: Any = container.add_stream(audio, rate=48_000)
             sound.layout = "stereo"
         if video is not None:
             for number in range(round(seconds * rate)):
@@ -51,7 +51,7 @@ def encode(
     return path
 
 
-def encode_silence(container: Any, sound: Any, *, seconds: float) -> None:
+def encode_silence(container: Any, sound: Any, *, seconds: float) -> None:  # noqa: ANN401 - PyAV's streams are unions
     """Silence on an audio stream of an output container."""
     if not sound.codec_context.is_open:
         sound.codec_context.open()
@@ -68,9 +68,9 @@ def encode_silence(container: Any, sound: Any, *, seconds: float) -> None:
 
 
 def long_recording(path: Path, *, hours: float, template: Path, options: dict[str, str] | None = None) -> Path:
-    """A recording of many hours whose packets are those of a short film, over and over: a real index of a real length."""
+    """A recording of many hours whose packets are those of a short film, over and over: an index of real length."""
     with av.open(str(template)) as source:
-        streams = [stream for stream in source.streams if stream.type in {"video", "audio"}]
+        streams: list[Any] = [stream for stream in source.streams if stream.type in {"video", "audio"}]
         packets: dict[int, list[tuple[bytes, bool]]] = {stream.index: [] for stream in streams}
         for packet in source.demux(streams):
             if packet.size and packet.pts is not None:
@@ -84,7 +84,12 @@ def long_recording(path: Path, *, hours: float, template: Path, options: dict[st
     return path
 
 
-def _mux_all(target: Any, tracks: list[tuple[Any, list[tuple[bytes, bool]], Fraction]], *, seconds: Fraction) -> None:
+def _mux_all(
+    target: Any,  # noqa: ANN401 - as above
+    tracks: list[tuple[Any, list[tuple[bytes, bool]], Fraction]],
+    *,
+    seconds: Fraction,
+) -> None:
     for second in range(int(seconds)):
         for stream, samples, step in tracks:
             base = Fraction(1, 90_000) if stream.type == "video" else Fraction(1, stream.rate)
@@ -121,8 +126,8 @@ def top_level(path: Path) -> Iterator[tuple[bytes, int, int]]:
 def inflate(source: Path, target: Path, *, size: int, index_last: bool) -> bool:
     """Make an mp4 or mov file large by a sparse `free` box; False where the file does not lend itself to that.
 
-    The media data keeps its place, so that every offset in the index stays right; the index moves behind the free box
-    where it shall come last.
+    The media data keeps its place, so that every offset in the index stays right. An index that stands in front stays
+    there unless it shall come last; one behind the media data always comes last, behind the free box.
     """
     boxes = list(top_level(source))
     kinds = [kind for kind, _, _ in boxes]
@@ -133,7 +138,7 @@ def inflate(source: Path, target: Path, *, size: int, index_last: bool) -> bool:
     if end - start < 8:
         return False
     moov = data[start:end]
-    if index_last:
+    if index_last or kinds.index(b"moov") > kinds.index(b"mdat"):
         body = data[:start] + struct.pack(">I4s", end - start, b"free") + bytes(end - start - 8) + data[end:]
         behind = moov
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
+from tests.probe.media_files import encode
 
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.abc.prober import MediaProber
@@ -21,7 +22,6 @@ from media_watch_tasks.errors import (
 )
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata, VideoTrack
 from media_watch_tasks.probe import AvProber, BytesSource, LadderProber
-from tests.probe.media_files import encode
 
 Check = Callable[[MediaProber, dict[str, bytes]], None]
 CHECKS: list[Check] = []
@@ -187,9 +187,10 @@ class TakesTheViewForTheFile(MediaProber):
         except OSError as error:
             return MediaMetadata(error=str(error))
         try:
-            with av.open(io.BytesIO(head)) as container:
+            with av.open(io.BytesIO(head), "r") as container:
                 video = tuple(
-                    VideoTrack(codec=s.codec_context.name, width=s.width, height=s.height) for s in container.streams.video
+                    VideoTrack(codec=s.codec_context.name, width=s.width, height=s.height)
+                    for s in container.streams.video
                 )
                 duration = container.duration / 1e6 if container.duration else None
                 return MediaMetadata(
@@ -223,7 +224,7 @@ class ReadsEverything(Delegate):
 class Guesses(Delegate):
     def probe(self, source: ByteSource, *, name: str = "", cancel: CancelToken | None = None) -> MediaMetadata:
         found = super().probe(source, name=name, cancel=cancel)
-        return MediaMetadata.from_dict({**{"created": "1970-01-01T00:00:00Z"}, "video": [], "size": found.size})
+        return MediaMetadata(created="1970-01-01T00:00:00Z", size=found.size)
 
 
 class LosesLateErrors(Delegate):
@@ -275,7 +276,9 @@ def test_a_wrong_prober_is_found_out(files: dict[str, bytes], mutant: type[Media
     check = next(each for each in CHECKS if each.__name__ == MUTANTS[mutant])
     with pytest.raises((AssertionError, pytest.fail.Exception, Exception)) as found:
         check(mutant(), files)
-    assert not isinstance(found.value, (TypeError, AttributeError, NameError)), "it fails for the reason that it is made for"
+    assert not isinstance(found.value, (TypeError, AttributeError, NameError)), (
+        "it fails for the reason that it is made for"
+    )
 
 
 def test_the_ladder_is_a_prober_too(files: dict[str, bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import av
 import pytest
 from av.video.frame import VideoFrame
+from tests.probe.media_files import encode, encode_silence
 
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.cancellation import CancelToken
@@ -23,8 +24,7 @@ from media_watch_tasks.errors import (
     TransientError,
 )
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
-from media_watch_tasks.probe import AvProber, BytesSource, FileSource
-from tests.probe.media_files import encode, encode_silence
+from media_watch_tasks.probe import AvProber, BytesSource, FileSource, Probeable
 
 CONTAINERS: dict[str, tuple[str | None, str | None]] = {
     "a.mp4": ("libx264", "aac"),
@@ -85,7 +85,7 @@ def test_what_is_written_is_read_back(clip: Path, in_workers: AvProber) -> None:
 def test_many_are_described_in_their_order(prober: AvProber, clip: Path, tmp_path: Path) -> None:
     other = encode(tmp_path / "b.wav", video=None, audio="pcm_s16le")
     missing = tmp_path / "gone.mp4"
-    sources = [clip, other, missing, BytesSource(clip.read_bytes()), lambda: FileSource(other)]
+    sources: list[Probeable] = [clip, other, missing, BytesSource(clip.read_bytes()), lambda: FileSource(other)]
     found = list(prober.probe_many(sources, workers=3))
     assert [each.container for each in found] == ["mp4", "wav", None, "mp4", "wav"]
     assert found[2].error is not None
@@ -95,7 +95,7 @@ def test_many_are_described_in_their_order(prober: AvProber, clip: Path, tmp_pat
 def test_many_are_taken_as_answers_are_consumed(in_process: AvProber, clip: Path) -> None:
     taken: list[int] = []
 
-    def sources() -> Any:
+    def sources() -> Iterator[Path]:
         for number in range(1_000):
             taken.append(number)
             yield clip
@@ -333,7 +333,14 @@ def test_a_missing_file_and_a_folder_are_named(prober: AvProber, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"isolation": "thread"}, {"workers": 0}, {"timeout": 0}, {"memory_limit": 5}, {"byte_budget": 5}, {"whole_file": -1}],
+    [
+        {"isolation": "thread"},
+        {"workers": 0},
+        {"timeout": 0},
+        {"memory_limit": 5},
+        {"byte_budget": 5},
+        {"whole_file": -1},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
@@ -347,8 +354,6 @@ def test_names_with_surrogates_and_patterns_do_no_harm(prober: AvProber, clip: P
 
 
 def test_timecode_of_a_mov_is_read(prober: AvProber, tmp_path: Path) -> None:
-    path = encode(
-        tmp_path / "a.mov", video="libx264", audio=None, tags={"timecode": "01:02:03:04"}, rate=25
-    )
+    path = encode(tmp_path / "a.mov", video="libx264", audio=None, tags={"timecode": "01:02:03:04"}, rate=25)
     assert b"tmcd" in path.read_bytes()
     assert prober.probe(path).timecode == "01:02:03:04"

@@ -8,11 +8,11 @@ import random
 
 import pytest
 from PIL import Image
+from tests.probe.media_files import encode
 
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe import AvProber
 from media_watch_tasks.probe.isolation import InWorkers
-from tests.probe.media_files import encode
 
 SEED = 20_261_120
 FILMS: dict[str, tuple[str | None, str | None, dict[str, str]]] = {
@@ -116,7 +116,8 @@ def test_no_film_that_was_cut_off_is_described_as_whole(whole: dict[str, bytes],
             part = in_process.probe_bytes(data[: int(len(data) * share)], size=len(data), name=name)
             wrong = part.error is None and (
                 (part.duration or 0) != pytest.approx(full.duration or 0, rel=0.01, abs=0.1)
-                or [(v.codec, v.width, v.height) for v in part.video] != [(v.codec, v.width, v.height) for v in full.video]
+                or [(v.codec, v.width, v.height) for v in part.video]
+                != [(v.codec, v.width, v.height) for v in full.video]
             )
             if wrong and part.confidence is Confidence.EXACT:
                 lies.append(f"{name} {share}: {part.duration} instead of {full.duration}")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from tests.probe.media_files import encode
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import OperationCancelled
@@ -22,7 +23,6 @@ from media_watch_tasks.probe import AvProber, BytesSource, FileSource
 from media_watch_tasks.probe.isolation import InWorkers
 from media_watch_tasks.probe.wire import WireError, pack_pieces, unpack_pieces
 from media_watch_tasks.probe.worker_process import WorkerProcess
-from tests.probe.media_files import encode
 
 HANG_GUARD = 60.0
 
@@ -269,7 +269,9 @@ def test_a_worker_that_fails_at_its_start_says_why(monkeypatch: pytest.MonkeyPat
     assert found.error == "a probe worker does not start: no such library"
 
 
-@pytest.mark.parametrize("answer", [None, [], "text", {"duration": [1], "video": 5}, {"video": [{"codec": 1}], "gps": 3}])
+@pytest.mark.parametrize(
+    "answer", [None, [], "text", {"duration": [1], "video": 5}, {"video": [{"codec": 1}], "gps": 3}]
+)
 def test_an_answer_that_makes_no_sense_is_an_error_value(answer: object) -> None:
     from media_watch_tasks.probe.isolation import _metadata  # noqa: PLC0415 - behind the curtain
 

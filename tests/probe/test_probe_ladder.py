@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.probe.media_files import encode
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError, OperationCancelled, SourceOfflineError
 from media_watch_tasks.model.metadata import Confidence
 from media_watch_tasks.probe import AvProber, BytesSource, LadderPolicy, LadderProber, Step
-from tests.probe.media_files import encode
 
 KIB, MIB = 1024, 1024 * 1024
 

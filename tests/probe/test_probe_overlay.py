@@ -6,15 +6,16 @@ import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import attrs
 import av
 import pytest
+from tests.probe.boxes_made import box, full_box, large_box, replace_box
+from tests.probe.media_files import encode, encode_silence, inflate, long_recording, top_level
 
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe import AvProber, BytesSource
-from tests.probe.boxes_made import box, full_box, large_box, replace_box
-from tests.probe.media_files import encode, encode_silence, inflate, long_recording, top_level
 
 STBL = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
@@ -44,9 +45,7 @@ READ_BOTH_WAYS = ("codec", "width", "height", "display_width", "display_height",
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_says_what_a_full_reading_says(
-    tmp_path: Path, in_process: AvProber, plain: AvProber, variant: str
-) -> None:
+def test_it_says_what_a_full_reading_says(tmp_path: Path, in_process: AvProber, plain: AvProber, variant: str) -> None:
     path = encode(tmp_path / f"a.{SUFFIX.get(variant, 'mp4')}", seconds=3, **VARIANTS[variant])  # type: ignore[arg-type] # a table of keywords
     quick, full = in_process.probe(path), plain.probe(path)
     assert (quick.method, full.method) == ("overlay", "range")
@@ -78,7 +77,7 @@ def test_a_large_file_costs_two_small_reads(
     assert found.bytes_read is not None
     assert found.bytes_read <= 90_000
     assert found.round_trips == 1
-    differ = {"size": None, "bytes_read": None, "round_trips": None, "bit_rate": None}
+    differ: dict[str, Any] = {"size": None, "bytes_read": None, "round_trips": None, "bit_rate": None}
     assert attrs.evolve(found, **differ) == attrs.evolve(small, **differ)
 
 

@@ -59,7 +59,10 @@ def test_the_date_with_its_zone_wins() -> None:
     tags = {"creation_time": "2024-05-06T07:08:09Z", "com.apple.quicktime.creationdate": "2024-05-06T09:08:09+0200"}
     assert common_tags(tags)["created"] == "2024-05-06T09:08:09+02:00"
     assert common_tags({"date": "1999"})["created"] is None, "the year of a song is no creation date"
-    assert common_tags({"origination_date": "2024-05-06", "origination_time": "07:08:09"})["created"] == "2024-05-06T07:08:09"
+    assert (
+        common_tags({"origination_date": "2024-05-06", "origination_time": "07:08:09"})["created"]
+        == "2024-05-06T07:08:09"
+    )
 
 
 def test_tags_have_limits() -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
-from media_watch_tasks.probe import AvProber, BytesSource
 from tests.probe.boxes_made import full_box
 from tests.probe.media_files import encode, encode_silence, top_level
+
+from media_watch_tasks.probe import AvProber, BytesSource
 
 HANG_GUARD = 60.0
 
@@ -53,7 +53,9 @@ def apple_order(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_custom_channel_layout_is_counted_and_kills_nothing(apple_order: Path) -> None:
-    trap = _python("import av, sys\nwith av.open(sys.argv[1]) as c:\n print(c.streams.audio[0].channels)", str(apple_order))
+    trap = _python(
+        "import av, sys\nwith av.open(sys.argv[1]) as c:\n print(c.streams.audio[0].channels)", str(apple_order)
+    )
     assert trap.returncode < 0, "PyAV no longer frees a custom layout twice: the precaution can go"
     program = """
         import gc, sys
@@ -137,7 +139,9 @@ def test_the_playlist_is_a_trap_for_a_plain_open(server: tuple[str, list[str]]) 
     assert len(asked) > before, "a plain open asks for nothing: the test above proves nothing"
 
 
-def test_a_movie_that_refers_to_another_file_opens_it_not(prober: AvProber, clip: Path, server: tuple[str, list[str]]) -> None:
+def test_a_movie_that_refers_to_another_file_opens_it_not(
+    prober: AvProber, clip: Path, server: tuple[str, list[str]]
+) -> None:
     url, asked = server
     before = list(asked)
     data = clip.read_bytes()
@@ -162,7 +166,9 @@ def test_an_endless_nesting_of_boxes_ends(prober: AvProber) -> None:
     data = b""
     for _ in range(5_000):
         data = struct.pack(">I4s", len(data) + 8, b"moov") + data
-    assert prober.probe_bytes(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + data, name="a.mp4").size == len(data) + 16
+    assert (
+        prober.probe_bytes(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + data, name="a.mp4").size == len(data) + 16
+    )
 
 
 def test_a_table_of_four_thousand_million_entries_takes_no_memory(prober: AvProber, clip: Path) -> None:

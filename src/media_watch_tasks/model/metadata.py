@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import attrs
 
@@ -172,10 +173,17 @@ _NESTED: dict[str, type[Any]] = {
 }
 
 
+@cache
+def _names(cls: Any) -> frozenset[str]:  # noqa: ANN401 - an attrs class
+    return frozenset(field.name for field in attrs.fields(cls))
+
+
 def _plain(value: Any) -> object:  # noqa: ANN401 - walks any tree of values
+    if isinstance(value, (str, int, float)):
+        return value
     if attrs.has(type(value)):
-        fields = ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
-        return {name: _plain(item) for name, item in fields if item is not None and item not in ((), {})}
+        items = ((name, getattr(value, name)) for name in _names(cast("Any", type(value))))
+        return {name: _plain(item) for name, item in items if item is not None and (item or not _is_empty(item))}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -183,8 +191,12 @@ def _plain(value: Any) -> object:  # noqa: ANN401 - walks any tree of values
     return value
 
 
+def _is_empty(value: object) -> bool:
+    return isinstance(value, (tuple, Mapping)) and not value
+
+
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in attrs.fields(cls)}
+    names = _names(cast("Any", cls))
     known: dict[str, Any] = {}
     for name, value in data.items():
         if name not in names:

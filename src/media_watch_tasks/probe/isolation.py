@@ -18,7 +18,7 @@ from media_watch_tasks.probe.containers import pyav
 from media_watch_tasks.probe.pool import WorkerPool
 from media_watch_tasks.probe.quarantine import Quarantine, content_mark
 from media_watch_tasks.probe.range_reader import first_ranges
-from media_watch_tasks.probe.settings import AnalysisSettings, settings_to, wants_tail
+from media_watch_tasks.probe.settings import AnalysisSettings, wants_tail
 from media_watch_tasks.probe.worker_process import WorkerDiedError, WorkerStartError
 
 __all__ = ["InProcess", "InWorkers"]
@@ -107,9 +107,8 @@ class InWorkers:
         if importlib.util.find_spec("av") is None:
             raise MissingDependencyError("AvProber", package="av", extra="probe")
         self._settings = settings
-        self._values = settings_to(settings)
         self._timeout = timeout
-        self.pool = WorkerPool(size=workers, memory=memory, pillow=settings.pillow, recycle_after=recycle_after)
+        self.pool = WorkerPool(size=workers, memory=memory, settings=settings, recycle_after=recycle_after)
         self.quarantine = Quarantine()
 
     def describe(self, source: ByteSource, name: str, cancel: CancelToken | None) -> MediaMetadata:
@@ -137,7 +136,6 @@ class InWorkers:
         job = {
             "name": name,
             "size": size,
-            "settings": self._values,
             "timeout": self._timeout,
             "prefetched": [offset for offset, _ in places],
         }

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from media_watch_tasks.probe.settings import AnalysisSettings
 from media_watch_tasks.probe.worker_process import WorkerDiedError, WorkerProcess
 
 __all__ = ["WorkerPool"]
@@ -20,9 +21,9 @@ class WorkerPool:
     A worker that died or has described `recycle_after` files is replaced by a fresh one when the next is wanted.
     """
 
-    def __init__(self, *, size: int, memory: int, pillow: bool, recycle_after: int) -> None:
+    def __init__(self, *, size: int, memory: int, settings: AnalysisSettings, recycle_after: int) -> None:
         self._memory = memory
-        self._pillow = pillow
+        self._settings = settings
         self._recycle_after = recycle_after
         self._hands = threading.Semaphore(size)
         self._lock = threading.Lock()
@@ -73,7 +74,7 @@ class WorkerPool:
                 raise WorkerDiedError("the prober is closed")
             worker = self._idle.pop() if self._idle else None
         if worker is None:
-            worker = WorkerProcess(memory=self._memory, pillow=self._pillow)
+            worker = WorkerProcess(memory=self._memory, settings=self._settings)
             self.started += 1
             _log.debug("probe worker started", extra={"pid": worker.pid})
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
@@ -123,11 +123,11 @@ class AvProber(MediaProber):
 
     def probe_many(
         self, sources: Iterable[Probeable], *, workers: int = 4, cancel: CancelToken | None = None
-    ) -> Iterator[MediaMetadata]:
+    ) -> Generator[MediaMetadata, None, None]:
         """Describe many, `workers` at a time, and yield their descriptions in the order of the sources.
 
-        `sources` is taken from as answers are consumed, four times `workers` ahead. A file that is gone or has changed
-        gives an error value here, so that the others go on.
+        `sources` is taken from as answers are consumed, four times `workers` ahead; closing the generator ends the
+        rest. A file that is gone or has changed gives an error value here, so that the others go on.
 
         Raises:
             SourceOfflineError, AuthenticationRequiredError, OperationCancelled: as `probe`.

@@ -24,7 +24,7 @@ class Frame(Enum):
     """The kinds of frames."""
 
     READY = b"S"
-    """Worker: it has started. JSON: what it is."""
+    """Worker: it has started."""
     JOB = b"J"
     """Prober: a file to describe. JSON, and a file descriptor where `descriptor` is true."""
     PIECES = b"D"
@@ -61,8 +61,9 @@ class Channel:
         header = _HEADER.pack(kind.value, len(payload))
         try:
             if descriptor is not None:
-                socket.send_fds(self._socket, [header], [descriptor])
-                self._socket.sendall(payload)
+                frame = header + payload
+                sent = socket.send_fds(self._socket, [frame], [descriptor])
+                self._socket.sendall(frame[sent:])
             else:
                 self._socket.sendall(header + payload)
         except OSError as error:

@@ -74,17 +74,18 @@ def main() -> None:
     channel = Channel(connection)
     _warm_up(pillow=sys.argv[2] == "pillow")
     lock_down(memory=int(sys.argv[1]))
-    channel.send(Frame.READY, dump({"process": os.getpid()}))
+    channel.send(Frame.READY, b"")
+    settings = settings_from(parse(sys.argv[3].encode()))
     try:
         while True:
-            _serve(channel)
+            _serve(channel, settings)
     except WireError:
         pass
     # Objects of PyAV that must never be freed are freed at a regular exit (see `extraction`).
     os._exit(0)
 
 
-def _serve(channel: Channel) -> None:
+def _serve(channel: Channel, settings: AnalysisSettings) -> None:
     kind, payload, descriptor = channel.receive_with_descriptor()
     if kind is not Frame.JOB:
         raise WireError(f"a {kind.name} frame where a job was expected")
@@ -92,14 +93,14 @@ def _serve(channel: Channel) -> None:
         job = parse(payload)
         # Should the prober die meanwhile, nobody is left to end a probe that hangs.
         signal.alarm(int(job["timeout"]) * 2 + _GRACE)
-        channel.send(Frame.ANSWER, _describe(channel, job, descriptor))
+        channel.send(Frame.ANSWER, _describe(channel, settings, job, descriptor))
         signal.alarm(0)
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _describe(channel: Channel, job: dict[str, Any], descriptor: int | None) -> bytes:
+def _describe(channel: Channel, settings: AnalysisSettings, job: dict[str, Any], descriptor: int | None) -> bytes:
     size = int(job["size"])
     source = _RemoteSource(channel, size) if descriptor is None else _DescriptorSource(descriptor, size)
     prefetched: list[tuple[int, bytes]] = []
@@ -107,7 +108,7 @@ def _describe(channel: Channel, job: dict[str, Any], descriptor: int | None) -> 
         _, payload = channel.receive()
         prefetched = list(zip(job["prefetched"], unpack_pieces(payload), strict=True))
     try:
-        found = analyse(source, name=job["name"], settings=settings_from(job["settings"]), prefetched=prefetched)
+        found = analyse(source, name=job["name"], settings=settings, prefetched=prefetched)
     except TransientError as error:
         return dump({"read_failed": str(error)})
     except MemoryError:

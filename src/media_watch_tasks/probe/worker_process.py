@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from media_watch_tasks.probe.settings import AnalysisSettings, settings_to
 from media_watch_tasks.probe.wire import Channel, Frame, WireError, dump, pack_pieces, parse
 
 __all__ = ["Serve", "WorkerDiedError", "WorkerProcess", "WorkerStartError"]
@@ -40,17 +41,18 @@ class WorkerDiedError(Exception):
 class WorkerProcess:
     """A child that shares nothing with this process but a socket. One thread at a time; `kill` from any."""
 
-    def __init__(self, *, memory: int, pillow: bool) -> None:
+    def __init__(self, *, memory: int, settings: AnalysisSettings) -> None:
         """Start it. It is not waited for.
 
         Raises:
             WorkerStartError: the system refuses a new process.
         """
         ours, theirs = socket.socketpair()
+        arguments = [str(memory), "pillow" if settings.pillow else "", dump(settings_to(settings)).decode()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-                [sys.executable, "-P", "-m", "media_watch_tasks.probe.worker", str(memory), "pillow" if pillow else ""],
+                [sys.executable, "-P", "-m", "media_watch_tasks.probe.worker", *arguments],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,

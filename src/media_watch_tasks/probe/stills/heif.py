@@ -59,7 +59,8 @@ def read_heif(reader: RangeReader) -> Picture:
     ispe = first.get(b"ispe", b"")
     if len(ispe) < 12:  # noqa: PLR2004 - version, width, height
         raise HeaderError("the primary item names no size")
-    width, height = struct.unpack_from(">II", ispe, 4)
+    # Encoders pad small and odd pictures and cut them by the clean aperture, as a cropping window does in a film.
+    size = _clean_aperture(first.get(b"clap")) or struct.unpack_from(">II", ispe, 4)
     kind = meta.items.get(meta.primary, _Item(b"", b"")).kind
     tile = _tile(meta) if kind == b"grid" else kind
     shared = first if kind != b"grid" else dict(_properties_of_tile(meta)) | first
@@ -69,13 +70,12 @@ def read_heif(reader: RangeReader) -> Picture:
     return Picture(
         container="avif" if b"av01" in {kind, tile} else "heif",
         codec=_CODECS.get(tile),
-        width=width,
-        height=height,
+        width=size[0],
+        height=size[1],
         bit_depth=_depth(shared) or (config.bit_depth if config else None),
         profile=config.profile if config else None,
         pixel_format=config.pixel_format if config else None,
         rotation=_rotation(first.get(b"irot")),
-        cropped=_clean_aperture(first.get(b"clap")),
         brands=brands,
         colour=colour,
         hdr=hdr_name(transfer),

@@ -55,8 +55,6 @@ class Picture:
     pixel_format: str | None = None
     rotation: int | None = None
     """Degrees clockwise, where the container itself turns the picture; otherwise Exif decides."""
-    cropped: tuple[int, int] | None = None
-    """Width and height that are shown of it, before the rotation."""
     frames: int | None = None
     duration: float | None = None
     """Seconds, of an animation."""
@@ -74,7 +72,7 @@ def to_metadata(picture: Picture, *, method: str) -> MediaMetadata:
     rotation, sideways = picture.rotation, picture.rotation in {90, 270}
     if rotation is None and camera.orientation in _TURNS:
         rotation, sideways = _TURNS[camera.orientation], camera.orientation in _SIDEWAYS
-    shown = picture.cropped or (picture.width, picture.height)
+    shown = (picture.width, picture.height)
     frame_rate = picture.frames / picture.duration if picture.frames and picture.duration else None
     track: dict[str, Any] = {
         "codec": picture.codec,
