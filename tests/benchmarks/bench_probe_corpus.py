@@ -293,7 +293,8 @@ def main() -> int:
     judged = sum(each.error is None for each in truth.values())
     print(f"{len(paths)} files, {judged} with a truth to compare with\n")
     print(
-        "| prober | right | accepted but wrong | KB a file | round trips or reads | files/s |\n|---|---|---|---|---|---|"
+        "| prober | right | accepted but wrong | KB a file | round trips or reads | files/s |\n"
+        "|---|---|---|---|---|---|"
     )
     rates: dict[str, float] = {}
 
