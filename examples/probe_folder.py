@@ -7,12 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-from media_watch_tasks.model.kinds import MediaKind, kind_of
-from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.probe import AvProber
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+
+from media_watch_tasks.model.kinds import MediaKind, kind_of
+from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.probe import AvProber
 
 MEDIA = {MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMAGE}
 
@@ -22,7 +23,7 @@ def row(path: Path, found: MediaMetadata) -> list[str]:
     if found.error is not None:
         return [path.name, "", "", "", "", f"[red]{found.error}"]
     picture = found.video[0] if found.video else None
-    codecs = [each.codec or "?" for each in (*found.video, *found.audio)]
+    codecs = [each.codec or "?" for each in found.video] + [each.codec or "?" for each in found.audio]
     return [
         path.name,
         found.container or "",
