@@ -23,13 +23,12 @@ def row(path: Path, found: MediaMetadata) -> list[str]:
     if found.error is not None:
         return [path.name, "", "", "", "", f"[red]{found.error}"]
     picture = found.video[0] if found.video else None
-    codecs = [each.codec or "?" for each in found.video] + [each.codec or "?" for each in found.audio]
     return [
         path.name,
         found.container or "",
         f"{picture.display_width} x {picture.display_height}" if picture else "",
         "" if found.duration is None else f"{found.duration:.2f}",
-        " ".join(codecs),
+        " ".join([each.codec or "?" for each in found.video] + [each.codec or "?" for each in found.audio]),
         "" if found.confidence == "exact" else found.confidence,
     ]
 

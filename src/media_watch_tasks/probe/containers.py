@@ -14,6 +14,7 @@ __all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps"
 
 _BUFFER = 32 * 1024
 _OPTIONS = open_options()
+_NO_DECODERS = {**_OPTIONS, "codec_whitelist": "none"}
 _REASONS = {
     errno.EINVAL: "it is no media format that a probe opens",  # what FFmpeg answers to a format that is not allowed
     errno.ENOMEM: "it asks for more memory than a probe may use",
@@ -48,8 +49,8 @@ class ReadableFile:
         self.tell = file.tell  # type: ignore[attr-defined] # as above
 
 
-def describe_file(file: ReadableFile, *, format_name: str | None = None) -> MediaMetadata:
-    """What FFmpeg says of the file.
+def describe_file(file: ReadableFile, *, format_name: str | None = None, decode: bool = True) -> MediaMetadata:
+    """What FFmpeg says of the file. Without `decode` no decoder is opened: only what the container says is found.
 
     Raises:
         UnreadableError: it is no format that is allowed, or it is damaged.
@@ -60,7 +61,7 @@ def describe_file(file: ReadableFile, *, format_name: str | None = None) -> Medi
             file,
             mode="r",
             format=format_name,
-            options=_OPTIONS,
+            options=_OPTIONS if decode else _NO_DECODERS,
             metadata_errors="replace",
             buffer_size=_BUFFER,
             io_open=_refuse,

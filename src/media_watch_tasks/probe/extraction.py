@@ -19,6 +19,8 @@ _MICROSECONDS = 1_000_000
 _MOST_STREAMS = 256
 _PCM_DEPTH = re.compile(r"pcm_[suf](\d+)")
 _CONTAINER_NAMES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "mov": "mp4", "matroska,webm": "matroska"}
+_USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""What FFmpeg's decoders make of a number of channels without a layout."""
 _LEVEL_TENTHS = {"h264": 10, "hevc": 30}
 
 
@@ -137,21 +139,29 @@ def _audio(stream: Any, flags: int) -> AudioTrack:  # noqa: ANN401 - av.AudioStr
     # must outlive everything, so its reference count is never given back.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
     channels = layout.nb_channels or None
+    depth = _audio_depth(codec, context.extradata)
+    rate = context.sample_rate or None
     return AudioTrack(
         **common,
         codec_tag=_tag(context),
         profile=context.profile,
         channels=channels,
-        layout=layout.name if channels else None,
-        sample_rate=context.sample_rate or None,
-        bit_depth=_audio_depth(codec, context.extradata),
-        bit_rate=context.bit_rate or None,
+        layout=_USUAL_LAYOUTS.get(layout.name, layout.name) if channels else None,
+        sample_rate=rate,
+        bit_depth=depth,
+        bit_rate=context.bit_rate or _pcm_rate(codec, channels, rate, depth),
     )
 
 
 def _codec_name(stream: Any) -> str | None:  # noqa: ANN401 - av.Stream
     context = stream.codec_context
     return context.codec.canonical_name if context is not None else None
+
+
+def _pcm_rate(codec: str | None, channels: int | None, rate: int | None, depth: int | None) -> int | None:
+    if codec is None or not codec.startswith("pcm_") or not channels or not rate or not depth:
+        return None
+    return channels * rate * depth
 
 
 def _audio_depth(codec: str | None, extradata: bytes | None) -> int | None:

@@ -66,7 +66,7 @@ def describe_index(reader: RangeReader, index: Index, name: str) -> MediaMetadat
     start = reader.at(ftyp.start, ftyp.size) if ftyp is not None and ftyp.size < 4096 else b""  # noqa: PLR2004 - a list of brands
     file = io.BytesIO(start + index.movie.rebuilt + pack(b"mdat", b""))
     try:
-        found = describe_file(ReadableFile(file, name), format_name="mov")
+        found = describe_file(ReadableFile(file, name), format_name="mov", decode=False)
     except UnreadableError as error:
         raise OverlayError(str(error)) from error
     # Without samples FFmpeg takes the time base for the frame rate.

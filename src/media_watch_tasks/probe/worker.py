@@ -6,6 +6,7 @@ the prober for; it opens nothing on its own (see `sandbox`).
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pkgutil
@@ -74,6 +75,8 @@ def main() -> None:
     channel = Channel(connection)
     _warm_up(pillow=sys.argv[2] == "pillow")
     lock_down(memory=int(sys.argv[1]))
+    # What is there now stays: the garbage collector need not look at it again and again.
+    gc.freeze()
     channel.send(Frame.READY, b"")
     settings = settings_from(parse(sys.argv[3].encode()))
     try:
