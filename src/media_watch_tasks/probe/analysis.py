@@ -11,6 +11,7 @@ import attrs
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
+from media_watch_tasks.probe.covers import hide_large_covers
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, is_iso_media
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
 from media_watch_tasks.probe.range_reader import RangeReader
@@ -106,8 +107,10 @@ def _with_index(reader: RangeReader, index: Index, found: MediaMetadata) -> Medi
 
 
 def _plain(reader: RangeReader, name: str) -> MediaMetadata:
+    hidden = hide_large_covers(reader)
     reader.seek(0)
-    found = attrs.evolve(describe_file(ReadableFile(reader, name)), method="range")
+    found = describe_file(ReadableFile(reader, name))
+    found = attrs.evolve(found, method="range", has_cover=found.has_cover or hidden)
     if found.duration is not None and found.container in BIT_RATE_TIMED and not _has_frame_count(reader):
         return attrs.evolve(
             found, confidence=Confidence.ESTIMATED, warnings=("the duration follows from size and bit rate",)

@@ -79,6 +79,13 @@ class RangeReader:
             self._starts.insert(at, offset)
             self._extents.insert(at, data)
 
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Show other bytes from now on, in the place of cached ones; what is not cached stays as it is."""
+        at = bisect_right(self._starts, offset) - 1
+        if at >= 0 and offset + len(data) <= self._starts[at] + len(self._extents[at]):
+            start, extent = self._starts[at], self._extents[at]
+            self._extents[at] = extent[: offset - start] + data + extent[offset - start + len(data) :]
+
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Make the (offset, length) ranges cached, in at most one round trip. Errors are kept in `failure`."""
         wanted: list[tuple[int, int]] = []
