@@ -125,6 +125,12 @@ def _with_duration(data: bytes, ticks: int) -> bytes:
     return data[: at + 16] + struct.pack(">I", ticks) + data[at + 20 :]
 
 
+def test_what_stands_behind_the_index_does_not_matter(clip: Path, in_process: AvProber) -> None:
+    for garbage in (b"\0", b"\xff" * 5_000, b"no box at all" * 10):
+        found = _describe(clip.read_bytes() + garbage, in_process)
+        assert (found.method, found.confidence) == ("overlay", Confidence.EXACT)
+
+
 def test_without_a_movie_duration_the_longest_track_counts(clip: Path, in_process: AvProber) -> None:
     found = _describe(_with_duration(clip.read_bytes(), 0), in_process)
     assert found.duration == pytest.approx(2.0, abs=0.1)

@@ -78,7 +78,8 @@ def find_layout(reader: RangeReader) -> Layout:
         BrokenBoxError: the boxes do not fit.
     """
     layout = Layout()
-    for box in _top_level(reader):
+    boxes = _top_level(reader)
+    while (box := _next(boxes, layout)) is not None:
         _note(layout, box, reader.size)
         if layout.first_moof is not None or (box.kind == b"mdat" and layout.moov is not None):
             break
@@ -93,6 +94,16 @@ def find_layout(reader: RangeReader) -> Layout:
     if layout.moov.end > reader.size:
         raise BrokenBoxError("the moov box is cut off")
     return layout
+
+
+def _next(boxes: Iterator[Box], layout: Layout) -> Box | None:
+    """The next box; None at the end, and at whatever stands behind the index without being a box."""
+    try:
+        return next(boxes, None)
+    except BrokenBoxError:
+        if layout.moov is None:
+            raise
+        return None
 
 
 def _note(layout: Layout, box: Box, size: int) -> None:
