@@ -26,6 +26,7 @@ _LARGEST_DESCRIPTION = 1024 * 1024
 _SMALL_INDEX = 160 * 1024
 _TAIL = 32 * 1024
 _HEADER = 8
+_OF_THE_FILM = {b"moov", b"moof", b"mdat"}
 _AFTER_INDEX = {b"free", b"skip", b"udta", b"uuid", b"meta", b"wide"}
 _DEEPEST = 10
 _TABLE_HEADER = 24
@@ -107,7 +108,7 @@ def _next(boxes: Iterator[Box], layout: Layout) -> Box | None:
 
 
 def _note(layout: Layout, box: Box, size: int) -> None:
-    layout.cut_off = layout.cut_off or box.end > size
+    layout.cut_off = layout.cut_off or (box.end > size and box.kind in _OF_THE_FILM)
     if box.kind == b"ftyp" and layout.ftyp is None:
         layout.ftyp = box
     elif box.kind == b"moov" and layout.moov is None:
