@@ -36,8 +36,9 @@ HEAVY = frozenset({"asyncio", "ctypes", "http", "multiprocessing", "unittest", "
 # extra -> what fails without it, as an expression over the names of a module; None: no part of the package uses it yet.
 NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "cli": None,
+    "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),
-    "probe": None,
+    "probe": (f"{PACKAGE}.probe", "AvProber(pillow=False)"),
 }
 
 

@@ -1,7 +1,7 @@
 """All interfaces: what the author of a plug-in has to read."""
 
 from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
-from media_watch_tasks.abc.byte_source import ByteSource
+from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.prober import MediaProber
@@ -43,6 +43,7 @@ __all__ = [
     "MediaScanner",
     "MediaStateStore",
     "MovesRemote",
+    "OpensByteSources",
     "Reservation",
     "Resumable",
     "Scheduler",

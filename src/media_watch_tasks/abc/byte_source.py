@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-__all__ = ["ByteSource"]
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.model.assets import MediaAsset
+
+__all__ = ["ByteSource", "OpensByteSources"]
 
 
 class ByteSource(ABC):
@@ -40,3 +43,16 @@ class ByteSource(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class OpensByteSources(ABC):
+    """Capability of a `MediaResolver`: random access to an asset without opening a stream for each range."""
+
+    @abstractmethod
+    def open_byte_source(self, asset: MediaAsset, *, cancel: CancelToken) -> ByteSource:
+        """Open the asset; the caller closes it. Thread-safe.
+
+        Raises:
+            AssetNotFound, AssetChanged, Snooze, SourceOfflineError, AuthenticationRequiredError, TransientError: as
+                `MediaResolver.resolve_for_upload`.
+        """

@@ -19,7 +19,8 @@ class MediaProber(ABC):
         """Describe the file. Reads as little as it can; the caller closes the source.
 
         A file that cannot be described gives a `MediaMetadata` with `error` set, never an exception: a probe never
-        costs an upload. What is unknown stays None.
+        costs an upload. What is unknown stays None. A reading error that is none of those below gives such a value too,
+        with `transient` set: it says nothing about the file.
 
         Args:
             source: the bytes.

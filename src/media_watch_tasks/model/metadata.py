@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import attrs
 
@@ -146,6 +147,8 @@ class MediaMetadata:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     """Why the file could not be described; the other fields hold what was found before."""
+    transient: bool = False
+    """True where the error lies with the reading, not with the file: asking again later may help."""
 
     def to_json(self) -> str:
         """A JSON object of all fields that are known."""
@@ -154,7 +157,12 @@ class MediaMetadata:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The value that `to_json` wrote. Fields that this release does not know are passed over."""
-        return cls(**_known(cls, json.loads(text)))
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value of a parsed JSON object, as `from_json`."""
+        return cls(**_known(cls, data))
 
 
 _NESTED: dict[str, type[Any]] = {
@@ -165,10 +173,17 @@ _NESTED: dict[str, type[Any]] = {
 }
 
 
+@cache
+def _names(cls: Any) -> frozenset[str]:  # noqa: ANN401 - an attrs class
+    return frozenset(field.name for field in attrs.fields(cls))
+
+
 def _plain(value: Any) -> object:  # noqa: ANN401 - walks any tree of values
+    if isinstance(value, (str, int, float)):
+        return value
     if attrs.has(type(value)):
-        fields = ((field.name, getattr(value, field.name)) for field in attrs.fields(type(value)))
-        return {name: _plain(item) for name, item in fields if item is not None and item not in ((), {})}
+        items = ((name, getattr(value, name)) for name in _names(cast("Any", type(value))))
+        return {name: _plain(item) for name, item in items if item is not None and (item or not _is_empty(item))}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -176,8 +191,12 @@ def _plain(value: Any) -> object:  # noqa: ANN401 - walks any tree of values
     return value
 
 
+def _is_empty(value: object) -> bool:
+    return isinstance(value, (tuple, Mapping)) and not value
+
+
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in attrs.fields(cls)}
+    names = _names(cast("Any", cls))
     known: dict[str, Any] = {}
     for name, value in data.items():
         if name not in names:

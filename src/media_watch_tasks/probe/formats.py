@@ -1,0 +1,51 @@
+"""What FFmpeg is allowed to be, and what a file's first bytes say it is.
+
+The list of formats holds those that describe themselves in one file. Left out are playlists and scripts (hls, concat,
+sdp, rtsp, image2, vobsub …), which make FFmpeg open URLs and other files, and the image formats, which the header
+readers of `stills` know without decoding a pixel.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["BIT_RATE_TIMED", "is_iso_media", "open_options", "safe_name"]
+
+_CONTAINERS = (
+    "mov,matroska,webm,avi,asf,asf_o,mpegts,mpeg,flv,live_flv,ogg,mxf,gxf,nut,rm,wtv,dv,nsv,pva,ivf,film_cpk,roq,smk,"
+    "bink,lmlm4,mtv,mods,thp,nuv,ty,yuv4mpegpipe,obu,iamf"
+)
+_AUDIO = (
+    "wav,w64,aiff,caf,au,flac,mp3,aac,ac3,ac4,eac3,dts,dtshd,truehd,mlp,amr,amrnb,amrwb,ape,mpc,mpc8,wv,tta,tak,dsf,"
+    "iff,oma,voc,gsm,shn,sox,spdif,xwma,loas,osq,bonk,sbc,g729,rka,vqf,hca,adx,qcp"
+)
+_STREAMS = "mpegvideo,m4v,h261,h263,h264,hevc,vvc,av1,vc1,vc1test,cavsvideo,avs2,avs3,dirac,dnxhd,mjpeg,evc,apv"
+_SUBTITLES = (
+    "srt,ass,webvtt,microdvd,sup,subviewer,subviewer1,mpl2,sami,jacosub,lrc,mpsub,pjs,realtext,stl,vplayer,mcc,scc"
+)
+_ALLOWED = f"{_CONTAINERS},{_AUDIO},{_STREAMS},{_SUBTITLES}"
+
+BIT_RATE_TIMED = frozenset(
+    {"aac", "ac3", "ac4", "eac3", "dts", "dtshd", "mp3", "mlp", "truehd", "amr", "amrnb", "amrwb", "loas", "gsm", "sbc"}
+    | {"mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "vc1", "cavsvideo", "avs2", "avs3", "dirac", "mjpeg"}
+)
+"""Formats without an index: where the duration follows from size and bit rate alone it is an estimate."""
+
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx", b"uuid")
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
+
+
+def open_options() -> dict[str, str]:
+    """Options of every container: only the allowed formats, and no protocol at all."""
+    return {"format_whitelist": _ALLOWED, "protocol_whitelist": "none"}
+
+
+def safe_name(name: str) -> str:
+    """A name that carries nothing but the extension: FFmpeg expands patterns and schemes in names."""
+    found = _EXTENSION.search(name)
+    return f"media.{found[1].lower()}" if found else "media"
+
+
+def is_iso_media(head: bytes) -> bool:
+    """True if the file starts like the ISO base media format (mp4, mov, 3gp, heif)."""
+    return head[4:8] in _BOXES and (head[:4] <= b"\x10\0\0\0" or head[4:8] == b"mdat")

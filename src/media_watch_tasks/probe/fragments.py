@@ -1,0 +1,165 @@
+"""The duration of a fragmented mp4: from its segment index or its last fragments (ISO/IEC 14496-12, 8.8, 8.16)."""
+
+from __future__ import annotations
+
+import struct
+
+from media_watch_tasks.probe.boxes import Box, BrokenBoxError, children
+from media_watch_tasks.probe.movie import Layout, Movie
+from media_watch_tasks.probe.range_reader import RangeReader
+from media_watch_tasks.probe.track_fields import TrackFields, fragments_duration
+
+__all__ = ["fragmented_duration"]
+
+_FIRST_WINDOW = 64 * 1024
+_LARGEST_WINDOW = 4 * 1024 * 1024
+_BETWEEN_FRAGMENTS = {
+    b"moof", b"mdat", b"mfra", b"free", b"skip", b"styp", b"sidx", b"emsg", b"prft", b"uuid",
+}  # fmt: skip
+_TRUN_DATA_OFFSET, _TRUN_FIRST_FLAGS = 0x1, 0x4
+_TRUN_FIELDS = ((0x100, "duration"), (0x200, "size"), (0x400, "flags"), (0x800, "offset"))
+_TFHD_BASE, _TFHD_DESCRIPTION, _TFHD_DURATION = 0x1, 0x2, 0x8
+
+
+def fragmented_duration(
+    reader: RangeReader, layout: Layout, movie: Movie, tracks: list[TrackFields]
+) -> tuple[float | None, bool]:
+    """(seconds, whether that is exact). None where the file does not tell without being read from end to end."""
+    from_index = _from_sidx(reader, layout)
+    if from_index is not None:
+        return from_index, True
+    return _from_last_fragments(reader, movie, tracks)
+
+
+def _from_sidx(reader: RangeReader, layout: Layout) -> float | None:
+    """The sum of the segments of the first index, where it covers the file up to its end."""
+    best: float | None = None
+    for box in layout.sidx[:8]:
+        body = reader.at(box.body, box.end - box.body)
+        try:
+            seconds, end = _sidx(body, box.end)
+        except struct.error:
+            continue
+        if seconds and end >= reader.size - _FIRST_WINDOW:
+            best = max(best or 0.0, seconds)
+    return best
+
+
+def _sidx(body: bytes, anchor: int) -> tuple[float | None, int]:
+    version = body[0] if body else 0
+    timescale = struct.unpack_from(">I", body, 8)[0]
+    at = 12
+    first = struct.unpack_from(">QQ" if version else ">II", body, at)
+    at += 16 if version else 8
+    count = struct.unpack_from(">HH", body, at)[1]
+    at += 4
+    ticks, end = first[0], anchor + first[1]
+    for _ in range(count):
+        size, duration, _ = struct.unpack_from(">III", body, at)
+        if size >> 31:
+            return None, 0  # it refers to further indices
+        ticks += duration
+        end += size
+        at += 12
+    return (ticks / timescale if timescale else None), end
+
+
+def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFields]) -> tuple[float | None, bool]:
+    """The latest end of the last fragment of each track, found by going back from the end of the file."""
+    defaults = {int.from_bytes(trex[4:8], "big"): int.from_bytes(trex[12:16], "big") for trex in movie.trex}
+    scales = {track.track_id: track.timescale for track in tracks if track.timescale}
+    window = _FIRST_WINDOW
+    ends: dict[int, float] = {}
+    last = _end_of_fragments(reader)
+    while True:
+        start = max(last - window, 0)
+        reader.prefetch([(start, last - start)])
+        ends = _ends_in(reader, (start, last), scales, defaults)
+        if set(ends) >= set(scales) or start == 0 or window >= _LARGEST_WINDOW or reader.failure or reader.exhausted:
+            break
+        window *= 4
+    if not ends:
+        return fragments_duration(movie), False
+    return max(ends.values()), set(ends) >= set(scales)
+
+
+def _end_of_fragments(reader: RangeReader) -> int:
+    """Where the fragments end: before the random access index, whose last 16 bytes name its length (8.8.11)."""
+    last = reader.at(reader.size - 16, 16)
+    length = int.from_bytes(last[12:16], "big")
+    return reader.size - length if last[4:8] == b"mfro" and 16 < length < reader.size else reader.size  # noqa: PLR2004 - its own size
+
+
+def _ends_in(
+    reader: RangeReader, span: tuple[int, int], scales: dict[int, int], defaults: dict[int, int]
+) -> dict[int, float]:
+    ends: dict[int, float] = {}
+    start, last = span
+    data = reader.at(start, last - start)
+    at = data.rfind(b"moof")
+    while at >= 4:  # noqa: PLR2004 - the size stands before the four characters
+        offset = start + at - 4
+        if _reaches(reader, offset, last):
+            for track_id, ticks in _fragment_ends(reader, offset, defaults):
+                if track_id in scales:
+                    ends[track_id] = max(ends.get(track_id, 0.0), ticks / scales[track_id])
+            if set(ends) >= set(scales):
+                break
+        at = data.rfind(b"moof", 0, at)
+    return ends
+
+
+def _reaches(reader: RangeReader, offset: int, last: int) -> bool:
+    """True if boxes lead from here to the end: then it is a box, not a coincidence in the media data."""
+    end = offset
+    try:
+        for box in children(reader, offset, last):
+            if box.kind not in _BETWEEN_FRAGMENTS:
+                return False
+            end = box.end
+    except BrokenBoxError:
+        return False
+    return abs(end - last) < 8  # noqa: PLR2004 - less than a box header may be left over
+
+
+def _fragment_ends(reader: RangeReader, offset: int, defaults: dict[int, int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    try:
+        moof = next(children(reader, offset, reader.size))
+        for traf in children(reader, moof.body, moof.end):
+            if traf.kind == b"traf":
+                found.extend(_traf_end(reader, traf, defaults))
+    except (BrokenBoxError, StopIteration, struct.error):
+        return []
+    return found
+
+
+def _traf_end(reader: RangeReader, traf: Box, defaults: dict[int, int]) -> list[tuple[int, int]]:
+    track_id, duration, base, ticks = 0, 0, None, 0
+    for box in children(reader, traf.body, traf.end):
+        body = reader.at(box.body, box.end - box.body)
+        if box.kind == b"tfhd":
+            track_id, duration = _tfhd(body, defaults)
+        elif box.kind == b"tfdt":
+            base = int.from_bytes(body[4:12] if body[0] == 1 else body[4:8], "big")
+        elif box.kind == b"trun":
+            ticks += _trun(body, duration)
+    return [] if base is None else [(track_id, base + ticks)]
+
+
+def _tfhd(body: bytes, defaults: dict[int, int]) -> tuple[int, int]:
+    flags = int.from_bytes(body[1:4], "big")
+    track_id = struct.unpack_from(">I", body, 4)[0]
+    at = 8 + (8 if flags & _TFHD_BASE else 0) + (4 if flags & _TFHD_DESCRIPTION else 0)
+    duration = struct.unpack_from(">I", body, at)[0] if flags & _TFHD_DURATION else defaults.get(track_id, 0)
+    return track_id, duration
+
+
+def _trun(body: bytes, default: int) -> int:
+    flags = int.from_bytes(body[1:4], "big")
+    count = struct.unpack_from(">I", body, 4)[0]
+    if not flags & 0x100:
+        return int(count) * default
+    at = 8 + (4 if flags & _TRUN_DATA_OFFSET else 0) + (4 if flags & _TRUN_FIRST_FLAGS else 0)
+    width = 4 * sum(1 for flag, _ in _TRUN_FIELDS if flags & flag)
+    return sum(struct.unpack_from(">I", body, at + width * number)[0] for number in range(count))

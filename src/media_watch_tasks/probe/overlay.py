@@ -1,0 +1,187 @@
+"""Describes an mp4 or mov file from its index without the sample tables."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+from media_watch_tasks.model.metadata import Confidence, MediaMetadata, VideoTrack
+from media_watch_tasks.probe.boxes import BrokenBoxError, pack
+from media_watch_tasks.probe.colour import hdr_name
+from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file
+from media_watch_tasks.probe.extraction import display_size
+from media_watch_tasks.probe.fragments import fragmented_duration
+from media_watch_tasks.probe.movie import Layout, Movie, Track, find_layout, read_movie
+from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
+from media_watch_tasks.probe.range_reader import RangeReader
+from media_watch_tasks.probe.track_fields import TrackFields, movie_duration, track_fields
+
+__all__ = ["Index", "OverlayError", "describe_index", "read_index", "refine"]
+
+# Of these the sample description is the only place that names the picture size, and decoders keep to it.
+_SIZE_IN_ENTRY = {"av1", "vp8", "vp9", "prores", "mjpeg", "dnxhd", "rawvideo", "v210", "cfhd", "png", "qtrle", "hap"}
+_TOLD_BY_PACKETS = {"mp3", "mp2", "mp1", "dts", "vorbis"}
+_MAY_HIDE_SBR = 24_000
+_TRUNCATED = "the file is shorter than its boxes say: it was cut off, or is still being written"
+
+
+@attrs.frozen
+class Index:
+    """The parts of an index that were read."""
+
+    layout: Layout
+    movie: Movie
+    tracks: list[tuple[Track, TrackFields]]
+
+
+class OverlayError(Exception):
+    """The index alone does not say everything: the file has to be read by FFmpeg itself."""
+
+
+def read_index(reader: RangeReader) -> Index | None:
+    """The index, or None where there is none that can be walked."""
+    try:
+        layout = find_layout(reader)
+        if layout.moov is None:
+            return None
+        movie = read_movie(reader, layout.moov)
+    except (BrokenBoxError, ValueError, IndexError):
+        return None
+    tracks = [(track, fields) for track in movie.tracks if (fields := _fields(track)) is not None]
+    return Index(layout, movie, tracks)
+
+
+def describe_index(reader: RangeReader, index: Index, name: str) -> MediaMetadata:
+    """The whole description.
+
+    Raises:
+        OverlayError: something is missing or contradicts itself.
+    """
+    if len(index.tracks) < len(index.movie.tracks) or not index.tracks:
+        raise OverlayError("a track header is missing")
+    ftyp = index.layout.ftyp
+    start = reader.at(ftyp.start, ftyp.size) if ftyp is not None and ftyp.size < 4096 else b""  # noqa: PLR2004 - a list of brands
+    file = io.BytesIO(start + index.movie.rebuilt + pack(b"mdat", b""))
+    try:
+        found = describe_file(ReadableFile(file, name), format_name="mov", decode=False)
+    except UnreadableError as error:
+        raise OverlayError(str(error)) from error
+    # Without samples FFmpeg takes the time base for the frame rate.
+    video = tuple(attrs.evolve(track, real_frame_rate=None) for track in found.video)
+    found = attrs.evolve(refine(reader, index, attrs.evolve(found, video=video)), method="overlay")
+    _check(index, found)
+    return found
+
+
+def refine(reader: RangeReader, index: Index, found: MediaMetadata) -> MediaMetadata:
+    """What FFmpeg found, completed by the fields that it keeps to itself or needs packets for."""
+    visual = [fields for _, fields in index.tracks if fields.handler == b"vide"]
+    video = found.video
+    if len(visual) == len(video):
+        video = tuple(_video(track, fields) for track, fields in zip(video, visual, strict=True))
+    changes: dict[str, Any] = {"video": video, "has_cover": found.has_cover or index.movie.has_cover}
+    if found.timecode is None:
+        changes["timecode"] = read_timecode(reader, index.tracks)
+    if not found.chapters:
+        changes["chapters"] = read_chapters(reader, index.movie, index.tracks)
+    warnings = found.warnings + tuple(f"a large {kind} box was not read" for kind in index.movie.left_out)
+    confidence = found.confidence
+    duration = movie_duration(index.movie)
+    if duration is None and index.movie.fragmented and index.layout.first_moof is not None:
+        duration, exact = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
+        if duration is not None and not exact:
+            confidence = Confidence.ESTIMATED
+            warnings += ("the duration is that of the last fragments found",)
+    changes["duration"] = duration if duration is not None else _longest(index, found.duration)
+    if index.layout.cut_off:
+        confidence = Confidence.PARTIAL
+        warnings += (_TRUNCATED,)
+    return attrs.evolve(found, **changes, warnings=warnings, confidence=confidence)
+
+
+def _longest(index: Index, found: float | None) -> float | None:
+    """Without a duration of the movie: that of its longest track. Without any, nothing is known."""
+    if index.movie.fragmented:
+        return None
+    lengths = [fields.duration / fields.timescale for _, fields in index.tracks if fields.duration and fields.timescale]
+    return max(lengths, default=found)
+
+
+def _fields(track: Track) -> TrackFields | None:
+    try:
+        return track_fields(track)
+    except (ValueError, IndexError, KeyError):
+        return None
+
+
+def _video(track: VideoTrack, fields: TrackFields) -> VideoTrack:
+    config = fields.config
+    colour = config.colour if config is not None else {}
+    aspect = _aspect(track, fields)
+    shown = display_size(track.width, track.height, aspect=aspect, rotation=fields.rotation)
+    transfer = track.color_transfer or colour.get("color_transfer")
+    changes: dict[str, Any] = {
+        "rotation": fields.rotation,
+        "display_width": shown[0],
+        "display_height": shown[1],
+        "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else track.sample_aspect_ratio,
+        "average_frame_rate": track.average_frame_rate or fields.constant_rate or fields.frame_rate,
+        "real_frame_rate": track.real_frame_rate or fields.constant_rate,
+        "frames": track.frames or fields.samples or None,
+        "field_order": track.field_order or fields.field_order,
+        "hdr": hdr_name(transfer, mastering=fields.mastering, dolby=fields.dolby),
+    }
+    for name in ("color_range", "color_primaries", "color_transfer", "color_matrix"):
+        changes[name] = getattr(track, name) or colour.get(name)
+    if config is not None:
+        for name in ("pixel_format", "bit_depth", "profile", "level"):
+            changes[name] = getattr(track, name) or getattr(config, name)
+    return attrs.evolve(track, **changes)
+
+
+def _aspect(track: VideoTrack, fields: TrackFields) -> Fraction | None:
+    pasp = fields.boxes.get(b"pasp", b"")
+    across, down = int.from_bytes(pasp[:4], "big"), int.from_bytes(pasp[4:8], "big")
+    if not across or not down:
+        if track.sample_aspect_ratio:
+            across, down = (int(part) for part in track.sample_aspect_ratio.split(":"))
+        elif fields.config is not None and fields.config.aspect is not None:
+            across, down = fields.config.aspect
+    return Fraction(across, down) if across and down else None
+
+
+def _check(index: Index, found: MediaMetadata) -> None:
+    """Raise `OverlayError` unless everything that a full read would tell is known, and agrees."""
+    by_kind: dict[bytes, list[TrackFields]] = {}
+    for _, fields in index.tracks:
+        by_kind.setdefault(fields.handler, []).append(fields)
+    visual, sound = by_kind.get(b"vide", []), by_kind.get(b"soun", [])
+    if len(visual) != len(found.video) or len(sound) != len(found.audio):
+        raise OverlayError("FFmpeg sees other tracks than the index names")
+    if found.duration is None and not (index.movie.fragmented and index.layout.first_moof is None):
+        raise OverlayError("the index names no duration")
+    for track, fields in zip(found.video, visual, strict=True):
+        _check_picture(track, fields)
+    for sound_track in found.audio:
+        if not sound_track.codec or not sound_track.channels or not sound_track.sample_rate:
+            raise OverlayError("an audio track is not fully described")
+        if sound_track.codec in _TOLD_BY_PACKETS:
+            raise OverlayError(f"{sound_track.codec} is described by its packets")
+        if sound_track.codec == "aac" and sound_track.sample_rate <= _MAY_HIDE_SBR:
+            raise OverlayError("low-rate AAC may carry SBR that only its packets show")
+
+
+def _check_picture(track: VideoTrack, fields: TrackFields) -> None:
+    if not track.codec or not track.width or not track.height:
+        raise OverlayError("a video track is not fully described")
+    if fields.entries != 1:
+        raise OverlayError("a video track has several sample descriptions")
+    config = fields.config
+    if config is not None and config.width and config.height:
+        if (config.width, config.height) != (track.width, track.height):
+            raise OverlayError("the parameter sets name another picture size than the sample description")
+    elif track.codec not in _SIZE_IN_ENTRY:
+        raise OverlayError(f"the picture size of {track.codec} stands in its packets")
