@@ -125,14 +125,16 @@ class RateLimited(MediaWatchError):  # noqa: N818 - the name says the finding
 class AlreadyExists(MediaWatchError):  # noqa: N818 - the name says the finding
     """Something already stands at the target. `receipt` describes it where the uploader could look.
 
-    It counts as delivered only on proof: equal size, and equal hash or an object addressed by the key.
-    Without proof the task becomes `dead: name_conflict`.
+    It counts as delivered where the receipt's size, and its hash if it has one, are the file's, or where the destination
+    addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task becomes
+    `dead: name_conflict`.
     """
 
-    def __init__(self, message: str = "", *, receipt: UploadReceipt | None = None) -> None:
-        """Take the message and what is known of the object that exists."""
+    def __init__(self, message: str = "", *, receipt: UploadReceipt | None = None, by_key: bool = False) -> None:
+        """Take the message, what is known of the object that exists, and whether its name is the key."""
         super().__init__(message)
         self.receipt = receipt
+        self.by_key = by_key
 
 
 class LeaseLost(MediaWatchError):  # noqa: N818 - the name says the finding

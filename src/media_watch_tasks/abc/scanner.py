@@ -16,7 +16,8 @@ __all__ = ["Filters", "MediaScanner"]
 class MediaScanner(ABC):
     """Lists a source, page by page. It never decides what is new: the manager compares with the database.
 
-    Used by one thread at a time; a scanner keeps no state between scans that a restart would lose.
+    One scan runs at a time; `identify` may be called from another thread while it runs. A scanner keeps no state between
+    scans that a restart would lose.
     """
 
     @property
@@ -47,8 +48,9 @@ class MediaScanner(ABC):
         Guarantees: directories come in the order of their path components as bytes (a folder, then all below it, then
         its next sibling), names within a directory sorted as bytes. Everything that is present for the whole scan
         appears at least once. A directory that cannot be read gives a page with a problem and `complete=False`, and
-        the scan goes on. Only a root that is lost ends the scan, by an exception. The listing stays lazy: memory does
-        not grow with the number of directories.
+        the scan goes on. A directory that was deleted after its parent had been listed gives one page that is empty
+        and complete. Only a root that is lost ends the scan, by an exception. The listing stays lazy: memory does not
+        grow with the number of directories.
 
         Args:
             known: directories that may be left unlisted where their present stamp equals the given one; such a

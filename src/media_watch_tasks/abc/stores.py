@@ -147,8 +147,10 @@ class TaskStore(ABC):
         """Write the tasks that are not there yet, in one transaction; one result for each, in order.
 
         For each: a live task with the key makes `LIVE`; the key of the asset's latest delivered version makes
-        `DELIVERED` (unless `force`). An older version that waits ends `cancelled: superseded`; beside a running one the
-        new task waits until that has ended, in place of any other that waits there. A task whose tag is paused is held.
+        `DELIVERED`, unless work on another version has begun since (it may have overwritten what was delivered). An
+        older version that waits ends `cancelled: superseded`; beside a running one the new task waits until that has
+        ended, in place of any other that waits there. A task whose tag is paused is held. With `force` neither a
+        waiting task nor a delivery is in the way, and the new task forgets that work on its key has begun before.
         With `durable` the commit is on the disk before the call returns.
         """
 
@@ -158,7 +160,10 @@ class TaskStore(ABC):
 
         Eligible: due, not held, of no paused party, in no lane with an unmet constraint; running tasks whose lease has
         ended are taken back first (see `take_back`). Tasks of a destination whose automatic pause has run out: one at a
-        time until one is delivered. Tasks that two workers died on are given only to `alone=True`.
+        time until one is delivered. Tasks that two workers died on are given only to `alone=True`. The claims of one
+        call share a token. A lapsed lease of the asking worker itself is left alone: it may still be at work.
+
+        Raises `ConfigurationError` if the worker is not registered.
         """
 
     @abstractmethod
@@ -177,8 +182,11 @@ class TaskStore(ABC):
     ) -> SettleResult:
         """Write how work ended, and claim the next, all in one commit.
 
-        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back. `Delivered` of a
-        newer version marks earlier receipts of the asset as replaced, and ends an automatic pause of the destination.
+        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back. Work that is to be
+        repeated (`Failed`, `Released`, a lease taken back) ends `cancelled` instead if somebody cancelled it meanwhile,
+        or if a newer version waits behind it. `Delivered` of a newer version marks earlier receipts of the asset as
+        replaced, and ends automatic pauses of source and destination whose time is over (not if deduplicated: nothing
+        was sent). `Failed`, `Delivered` and `Dead` count the attempt of a claim that was not begun.
         """
 
     @abstractmethod
@@ -190,8 +198,10 @@ class TaskStore(ABC):
         """Running tasks of this worker that shall stop: cancelled, or a party of theirs paused. Cheap to ask."""
 
     @abstractmethod
-    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int]) -> int:
+    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None = None) -> int:
         """Take back running tasks whose lease has ended, or whose worker is known to be dead; how many.
+
+        Those of the worker `asking` are left alone: it knows better what it still works on.
 
         One that was not begun becomes eligible. For one that was begun `crashes` grows, the attempt is given back, and
         it waits `backoff_ns[crashes - 1]` (the last one for all further). With `crashes` = `dead_after` it becomes
@@ -218,6 +228,7 @@ class TaskStore(ABC):
     def reserve_content(self, ref: ClaimRef, sha256: str) -> Reservation:
         """Reserve content for the destination of this claim until it settles, or say who has it.
 
+        A receipt that was itself shared (`deduplicated`) answers nothing: the object is another task's.
         Raises `LeaseLost` if the claim was lost.
         """
 
@@ -229,7 +240,9 @@ class TaskStore(ABC):
     def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:
         """Make `dead`, `cancelled` and `failed` tasks eligible now, with attempts, crashes and TTL afresh.
 
-        Returns the ids, and for each one skipped why: `live task`, `newer version delivered`, `not ended`.
+        Of several versions of an asset the newest is taken; a task in back-off counts as failed. Returns the ids, and
+        for each one skipped why: `live task`, `newer version delivered`, `not ended`, `delivered` (the last two only
+        where the selection names tasks, keys or assets).
         """
 
     @abstractmethod

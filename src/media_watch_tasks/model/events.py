@@ -194,7 +194,7 @@ class TaskBegun(TaskEvent):
 
 @attrs.frozen(kw_only=True)
 class TaskProgress(TaskEvent):
-    """The upload moved on: each 1 % or half second, whichever is later in coming."""
+    """The upload moved on: sent each 1 %, and each half second in which it moved."""
 
     progress: UploadProgress
 

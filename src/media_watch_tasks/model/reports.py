@@ -14,6 +14,7 @@ from media_watch_tasks.model.sources import BaselineState
 __all__ = [
     "BaselineReport",
     "EnqueueReport",
+    "ForeverReport",
     "ProcessReport",
     "RetryReport",
     "RunReport",
@@ -149,3 +150,16 @@ class SourceReport:
     seconds_since_complete_scan: float | None
     """None before the first complete scan."""
     pauses: tuple[Pause, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ForeverReport:
+    """`run_forever`, once it has been told to stop."""
+
+    scans: int = 0
+    """Complete ones."""
+    failed_scans: int = 0
+    """Scans that ended early or could not list everything."""
+    succeeded: int = 0
+    failed: int = 0
+    dead: int = 0

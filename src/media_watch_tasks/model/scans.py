@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import overload
+from typing import Protocol, overload
 
 import attrs
 
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import MediaAsset
 
-__all__ = ["AssetRow", "AssetRows", "DirectoryStamp", "KnownDirectories", "ProblemKind", "ScanPage", "ScanProblem"]
+__all__ = [
+    "AssetRow",
+    "AssetRows",
+    "DirectoryStamp",
+    "KnownDirectories",
+    "KnownDirectory",
+    "ProblemKind",
+    "ScanPage",
+    "ScanProblem",
+]
 
 AssetRow = tuple[bytes, int, int]
 """(name, size in bytes, mtime in ns): plain tuples, because a scan of a million files makes a million of them."""
@@ -28,8 +37,26 @@ class DirectoryStamp:
     """None where file ids are not stable."""
 
 
-KnownDirectories = Mapping[bytes, DirectoryStamp]
-"""Directories that may be left unlisted while their stamp equals the given one. A lookup may read the database."""
+@attrs.frozen
+class KnownDirectory:
+    """A directory as its last complete listing showed it."""
+
+    stamp: DirectoryStamp
+    directories: tuple[bytes, ...] = ()
+    """Names of its sub-directories, exactly what `ScanPage.directories` said: they are visited without a listing."""
+
+
+class KnownDirectories(Protocol):
+    """Directories that may be left unlisted while their stamp equals the given one. A dict will do.
+
+    They were listed with the filter that the scanner has now.
+    """
+
+    def get(self, directory: bytes, /) -> KnownDirectory | None:
+        """What is known and trusted of a directory (`b""` is the root); None if it has to be listed.
+
+        Asked once for each directory, in the order of the scan; it may read the database.
+        """
 
 
 class ProblemKind(StrEnum):
@@ -113,6 +140,11 @@ class ScanPage:
     problems: tuple[ScanProblem, ...] = ()
     checkpoint: str | None = None
     """On a page that ends a directory: what `resume_from` takes to go on behind it."""
+    directories: tuple[bytes, ...] | None = attrs.field(
+        default=None, repr=lambda names: "None" if names is None else f"<{len(names)}>"
+    )
+    """On the last page of a directory that was listed to its end: sorted names of all sub-directories that the scan
+    visits. A known directory that is missing here is gone. None where the scanner does not say."""
 
     @classmethod
     def from_assets(

@@ -140,7 +140,10 @@ class Task:
     crashes: int = 0
     """Deaths of a worker process while it worked on this task."""
     ever_begun: bool = False
-    """Work on this key has begun at some time: the destination is asked before anything is sent."""
+    """Work on this key had begun before this claim: the destination is asked before anything is sent.
+
+    Neither release nor retry resets it, and a task that is enqueued anew for an earlier version inherits it.
+    """
     reason: str | None = None
     """Why the task is `dead` or `cancelled`: a stable word such as `source_gone`, `superseded`, `crashed`."""
     error: str | None = None
@@ -240,7 +243,7 @@ class ClaimRequest:
     alone: bool = False
     """Take one task that must be begun alone (two workers died on it), and no other."""
     floor: int | None = None
-    """Only tasks whose last claim has a token up to this one: a run takes each task at most once."""
+    """No task that this worker has claimed with a token above this one: a run takes each task at most once."""
     tags: frozenset[str] = frozenset()
     """Only tasks that have one of these tags; empty: all."""
 

@@ -1,0 +1,286 @@
+"""One run of the queue: the coordinator claims for free hands, collects outcomes, and writes them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+
+from media_watch_tasks.abc.uploader import BatchUploader
+from media_watch_tasks.cancellation import CancelReason, CancelToken
+from media_watch_tasks.clock import NANOSECONDS, to_ns
+from media_watch_tasks.errors import MediaWatchError, OperationCancelled
+from media_watch_tasks.manager.attempt import perform
+from media_watch_tasks.manager.batch import perform_batch
+from media_watch_tasks.manager.core import ManagerCore
+from media_watch_tasks.manager.flight import Flight
+from media_watch_tasks.manager.hands import Hands, Job
+from media_watch_tasks.manager.heartbeat import Heartbeat
+from media_watch_tasks.manager.outcomes import Outcome, judge
+from media_watch_tasks.manager.settling import Settler
+from media_watch_tasks.model.events import TaskBegun
+from media_watch_tasks.model.reports import ProcessReport
+from media_watch_tasks.model.settlements import Dead
+from media_watch_tasks.model.sources import AssetState
+from media_watch_tasks.model.tasks import Claim, ClaimRequest
+
+__all__ = ["Run"]
+
+_log = logging.getLogger(__name__)
+_TICK_SECONDS = 0.25
+_CRASHES_UNTIL_DEAD = 5
+"""Two deaths in company, then three alone."""
+
+
+class Run:
+    """One run. `report` does it all, on the thread that calls it."""
+
+    def __init__(
+        self,
+        core: ManagerCore,
+        settler: Settler,
+        cancel: CancelToken,
+        *,
+        limit: int | None,
+        time_budget: timedelta | None,
+        force: bool,
+        more_to_come: Callable[[], bool],
+    ) -> None:
+        self._core = core
+        self._settler = settler
+        self._cancel = cancel
+        self._limit = limit
+        self._force = force
+        self._more_to_come = more_to_come
+        self._hands = Hands(core.options.workers)
+        self._began_ns = core.clock.monotonic_ns()
+        self._deadline_ns = None if time_budget is None else self._began_ns + to_ns(time_budget)
+        self._counts: Counter[str] = Counter()
+        self._groups = core.destinations.groups()
+        self._turn = 0
+        self._floor = core.tasks.last_token()
+        self._alone = False
+        self._stopped_by: str | None = None
+        self._stopped_ns = 0
+        self._unmet: Mapping[str, str] = {}
+        self._unmet_ns: int | None = None
+        self._swept_ns: int | None = None
+
+    def wake(self) -> None:
+        """Look at the queue again. Any thread may call it."""
+        self._hands.wake()
+
+    def report(self) -> ProcessReport:
+        """Work until there is nothing left to do, or a limit, a time budget or a cancellation ends it."""
+        heartbeat = Heartbeat(self._core)
+        forget = [token.on_cancel(lambda _reason: self.wake()) for token in (self._cancel, self._core.closing)]
+        heartbeat.start()
+        try:
+            self._loop()
+        except BaseException:  # also Ctrl-C: whatever ends the run, nothing is to be left behind as `uploading`
+            self._stop("error")
+            self._release_all()
+            raise
+        finally:
+            heartbeat.stop()
+            self._hands.close()
+            for undo in forget:
+                undo()
+        return self._summary()
+
+    def _loop(self) -> None:
+        while True:
+            self._look_for_a_stop()
+            claims = self._settle_and_claim()
+            if claims:
+                self._dispatch(claims)
+                if self._hands.free:
+                    continue
+            elif not self._hands.busy and not self._settler.pending:
+                if self._stopped_by is not None:
+                    return
+                if not self._claim_alone() and not self._more_to_come():
+                    self._stopped_by = "empty"
+                    return
+            self._settler.add(self._hands.collect(_TICK_SECONDS))
+            self._give_up_the_lost()
+
+    def _look_for_a_stop(self) -> None:
+        now = self._core.clock.monotonic_ns()
+        if self._core.closing.cancelled:
+            self._stop("closed")
+        elif self._cancel.cancelled:
+            self._stop("cancelled")
+        elif self._deadline_ns is not None and now >= self._deadline_ns:
+            self._stop("time_budget")
+        elif self._limit is not None and self._counts["taken"] >= self._limit:
+            self._stop("limit")
+        if self._stopped_by not in {None, "limit"}:
+            grace = to_ns(self._core.options.shutdown_grace)
+            if now - self._stopped_ns >= grace:
+                self._interrupt_all()
+
+    def _stop(self, why: str) -> None:
+        if self._stopped_by is None or (self._stopped_by == "limit" and why != "limit"):
+            self._stopped_by = why
+            self._stopped_ns = self._core.clock.monotonic_ns()
+
+    def _interrupt_all(self) -> None:
+        for flight in self._core.flights.all():
+            flight.interrupt(CancelReason.SHUTDOWN)
+
+    def _settle_and_claim(self) -> Sequence[Claim]:
+        self._sweep()
+        request = self._request() if self._stopped_by is None and not self._alone else None
+        counts, claims = self._settler.flush(request)
+        self._counts += counts
+        if self._alone and not self._hands.busy:
+            self._alone = False
+        if not claims and request is not None and len(self._groups) > 1:
+            # The turn went to a group with nothing to do: the others are asked before the run ends.
+            for _ in range(len(self._groups) - 1):
+                other = self._request()
+                claims = self._core.tasks.claim_batch(other) if other is not None else ()
+                if claims:
+                    break
+        return claims
+
+    def _request(self, *, alone: bool = False) -> ClaimRequest | None:
+        free = self._hands.free
+        if free < 1:
+            return None
+        group = self._groups[self._turn % len(self._groups)]
+        self._turn += 1
+        most = 1 if alone else group.batch if group.batch is not None else free
+        if self._limit is not None:
+            most = min(most, self._limit - self._counts["taken"])
+        if most < 1:
+            return None
+        return ClaimRequest(
+            worker_id=self._core.worker_id,
+            routes=self._core.destinations.routes if alone else group.routes,
+            limit=most,
+            lease_ns=self._core.lease_ns,
+            longest_delay_ns=to_ns(self._core.options.longest_delay),
+            unmet=frozenset(self._look_at_constraints()),
+            force=self._force,
+            alone=alone,
+            floor=self._floor,
+        )
+
+    def _claim_alone(self) -> bool:
+        """Take a task that workers died on, with nothing beside it that its next death could harm."""
+        request = self._request(alone=True)
+        claims = self._core.tasks.claim_batch(request) if request is not None else ()
+        if claims:
+            self._alone = True
+            self._dispatch(claims)
+        return bool(claims)
+
+    def _look_at_constraints(self) -> Mapping[str, str]:
+        now = self._core.clock.monotonic_ns()
+        if self._core.constraints and (self._unmet_ns is None or now - self._unmet_ns >= NANOSECONDS):
+            self._unmet, self._unmet_ns = self._core.unmet_constraints(), now
+        return self._unmet
+
+    def _sweep(self) -> None:
+        now = self._core.clock.monotonic_ns()
+        if self._swept_ns is None or now - self._swept_ns >= NANOSECONDS:
+            self._swept_ns = now
+            first = to_ns(self._core.options.crash_backoff)
+            backoff = [first * 2**n for n in range(_CRASHES_UNTIL_DEAD)]
+            self._core.tasks.take_back(dead_after=_CRASHES_UNTIL_DEAD, backoff_ns=backoff)
+
+    def _dispatch(self, claims: Sequence[Claim]) -> None:
+        core = self._core
+        self._counts["taken"] += len(claims)
+        claims = self._without_expired(claims)
+        known = core.media_state.assets(core.source_id, [claim.task.asset_id for claim in claims]) if claims else ()
+        work = [
+            (Flight(claim, cancel=CancelToken(), clock=core.clock), state)
+            for claim, state in zip(claims, known, strict=True)
+        ]
+        for flight, _ in work:
+            core.flights.add(flight)
+            if core.notifier.active:
+                core.notifier.emit(TaskBegun(at_ns=core.notifier.now_ns(), task=flight.claim.task))
+        if not work:
+            return
+        uploader = core.destinations.uploader(claims[0].task.route)
+        if isinstance(uploader, BatchUploader):
+            self._hands.give(Job([flight for flight, _ in work], self._batch_work(uploader, work)))
+            return
+        for flight, state in work:
+            self._hands.give(Job((flight,), self._single_work(flight, state)))
+
+    def _single_work(self, flight: Flight, state: AssetState | None) -> Callable[[], list[Outcome]]:
+        return lambda: [perform(self._core, flight, state)]
+
+    def _batch_work(
+        self, uploader: BatchUploader, work: Sequence[tuple[Flight, AssetState | None]]
+    ) -> Callable[[], list[Outcome]]:
+        cancel = CancelToken()
+        for flight, _ in work:
+            flight.cancel.on_cancel(lambda reason: cancel.cancel(reason) if reason is CancelReason.SHUTDOWN else None)
+        return lambda: perform_batch(self._core, uploader, work, cancel=cancel)
+
+    def _without_expired(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        expires = self._core.options.expires_after
+        if expires is None:
+            return claims
+        now = self._core.clock.now_ns()
+        alive = []
+        for claim in claims:
+            # Only a task that has failed expires: attempts count the one that begins now.
+            if claim.task.attempts > 1 and now - claim.task.live_since_ns > to_ns(expires):
+                settlement = Dead(ref=claim.ref, reason="expired", error=claim.task.error)
+                self._settler.add([Outcome(claim=claim, counted="dead", settlement=settlement)])
+            else:
+                alive.append(claim)
+        return alive
+
+    def _give_up_the_lost(self) -> None:
+        """Settle for threads that were asked to stop long ago and do not come back."""
+        now = self._core.clock.monotonic_ns()
+        grace = to_ns(self._core.options.shutdown_grace)
+        for job in self._hands.busy:
+            if all(flight.cancelled_ns is not None and now - flight.cancelled_ns > grace for flight in job.flights):
+                self._hands.give_up(job)
+                self._settler.add([self._given_up(flight) for flight in job.flights])
+
+    def _given_up(self, flight: Flight) -> Outcome:
+        error = OperationCancelled(flight.cancel.reason or CancelReason.SHUTDOWN)
+        now_ns, draw = self._core.clock.now_ns(), self._core.rng.random()
+        return judge(flight.claim, error, options=self._core.options, now_ns=now_ns, draw=draw)
+
+    def _release_all(self) -> None:
+        """Stop the hands, and write what they did; what the database refuses is kept for the next run."""
+        self._interrupt_all()
+        patience = self._core.clock.monotonic_ns() + to_ns(self._core.options.shutdown_grace) + NANOSECONDS
+        while self._hands.busy and self._core.clock.monotonic_ns() < patience:
+            self._settler.add(self._hands.collect(_TICK_SECONDS))
+            self._give_up_the_lost()
+        try:
+            self._settler.flush()
+        except MediaWatchError:
+            _log.warning("outcomes not written, they are kept for the next run", extra={"count": self._settler.pending})
+
+    def _summary(self) -> ProcessReport:
+        counts = self._counts
+        return ProcessReport(
+            taken=counts["taken"],
+            succeeded=counts["succeeded"],
+            deduplicated=counts["deduplicated"],
+            failed=counts["failed"],
+            dead=counts["dead"],
+            cancelled=counts["cancelled"],
+            superseded=counts["superseded"],
+            released=counts["released"],
+            lease_lost=counts["lease_lost"],
+            bytes_sent=counts["bytes_sent"],
+            unmet_constraints=MappingProxyType(dict(self._unmet)),
+            stopped_by=self._stopped_by or "empty",
+            elapsed=timedelta(microseconds=(self._core.clock.monotonic_ns() - self._began_ns) // 1_000),
+        )

@@ -1,0 +1,1 @@
+"""Stores: where the state of sources and the queue of tasks are kept."""

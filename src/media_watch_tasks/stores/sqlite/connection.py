@@ -1,0 +1,97 @@
+"""One SQLite connection: how it is opened, set up and checked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import peewee
+
+from media_watch_tasks.errors import ConfigurationError, StoreError
+from media_watch_tasks.stores.sqlite.driver_errors import shown_path
+
+__all__ = ["APPLICATION_ID", "Connection", "DatabaseFactory", "Parameters", "Row", "sqlite_database"]
+
+APPLICATION_ID = 0x6D777431
+"""`mwt1`: the header field by which a database file says whose it is."""
+_OLDEST_SQLITE = (3, 40)
+# A write-ahead log that a burst made large is cut back to this size at the next checkpoint.
+_LOG_LIMIT = 64 * 2**20
+
+Row = tuple[Any, ...]
+Parameters = Sequence[int | float | str | bytes | None]
+
+
+class DatabaseFactory(Protocol):
+    """Makes the Peewee database of one connection, closed and with `thread_safe=False`.
+
+    The stores open it, set its pragmas and use its driver's connection, which takes `execute(sql, parameters)` and
+    `executemany`, commits by itself outside of BEGIN (`isolation_level=None`), and may be used by any thread.
+    """
+
+    def __call__(self, path: str, *, synchronous: str) -> Any:  # noqa: ANN401 - Peewee has no types
+        """A `peewee.Database` for the file; `synchronous` is what the connection is for, `NORMAL` or `FULL`."""
+
+
+class _Driver(Protocol):
+    """What sqlite3.Connection and apsw.Connection have in common."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, sql: str, parameters: Parameters = ..., /) -> Any: ...  # noqa: ANN401 - a cursor of the driver
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Any: ...  # noqa: ANN401 - as above
+    def close(self) -> None: ...
+
+
+def sqlite_database(path: str, *, synchronous: str) -> Any:  # noqa: ANN401, ARG001 - see DatabaseFactory
+    """The default `DatabaseFactory`: the sqlite3 module of the standard library."""
+    return peewee.SqliteDatabase(path, timeout=0, thread_safe=False, check_same_thread=False)
+
+
+class Connection:
+    """A driver's connection, and the lock that its users hold while they use it."""
+
+    __slots__ = ("driver", "lock", "synchronous")
+
+    def __init__(self, path: str, *, synchronous: str, factory: DatabaseFactory) -> None:
+        """Open the file; raises the driver's errors. `set_up` and `configure` follow."""
+        database = factory(path, synchronous=synchronous)
+        database.connect(reuse_if_open=True)
+        # Peewee's execute_sql and atomic() take a third of a small transaction: the driver's connection is used directly.
+        self.driver: _Driver = database.connection()
+        self.lock = threading.RLock()
+        self.synchronous = synchronous
+
+    def check(self, path: str) -> None:
+        """Refuse an SQLite that is too old and a file that another program owns, before anything is changed."""
+        version = str(self.driver.execute("SELECT sqlite_version()").fetchall()[0][0])
+        if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"SQLite {version} is too old: {'.'.join(map(str, _OLDEST_SQLITE))} or newer is needed; use a newer "
+                "Python build, or a database_factory for another driver"
+            )
+        owner = self.driver.execute("PRAGMA application_id").fetchall()[0][0]
+        if owner == APPLICATION_ID:
+            return
+        if owner or self.driver.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+            raise StoreError(
+                f"the database {shown_path(path)} belongs to another program; choose another path (nothing was changed)"
+            )
+
+    def configure(self, path: str) -> None:
+        """Set the pragmas. May fail as busy while another process opens or closes the same file."""
+        driver = self.driver
+        driver.execute("PRAGMA busy_timeout = 0")
+        if driver.execute("PRAGMA journal_mode").fetchall()[0][0] != "wal":
+            mode = driver.execute("PRAGMA journal_mode = WAL").fetchall()[0][0]
+            if mode != "wal":
+                raise StoreError(
+                    f"the database {shown_path(path)} cannot have a write-ahead log (journal mode {mode!r}): "
+                    "choose a path on a local disk"
+                )
+        driver.execute(f"PRAGMA synchronous = {self.synchronous}")
+        driver.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT}").fetchall()
+        driver.execute("PRAGMA trusted_schema = OFF")
+        # macOS alone: only this makes a synced commit reach the platters there.
+        driver.execute(f"PRAGMA fullfsync = {'ON' if self.synchronous == 'FULL' else 'OFF'}")
