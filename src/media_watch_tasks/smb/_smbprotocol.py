@@ -18,15 +18,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
+import smbclient
 import smbprotocol.connection as _connection
-import smbprotocol.exceptions as _exceptions
-import smbprotocol.file_info as file_info
 import smbprotocol.open as opens
-import spnego
 import spnego.exceptions
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import cmac
 from cryptography.hazmat.primitives.ciphers import aead, algorithms
+from smbprotocol.exceptions import SMBAuthenticationError, SMBException, SMBOSError, SMBResponseException
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
@@ -37,20 +36,27 @@ from media_watch_tasks.errors import (
     MissingDependencyError,
     SourceOfflineError,
 )
+from media_watch_tasks.smb.channel import ChannelLost
 
 __all__ = [
+    "STATUS_ERRORS",
     "InvalidTag",
     "Link",
     "Login",
+    "SMBResponseException",
     "aead",
     "algorithms",
     "cmac",
-    "file_info",
     "moved_internals",
     "opens",
     "require_kerberos",
+    "smbclient",
     "status_of",
+    "translated",
 ]
+
+STATUS_ERRORS = (SMBResponseException, SMBOSError)
+"""What smbprotocol raises for an NT status."""
 
 _LARGEST_LOGIN_FRAME = 1 << 20
 _DIALECTS = frozenset({0x0202, 0x0210, 0x0300, 0x0302, 0x0311})
@@ -185,7 +191,7 @@ class Link:
             )
         self._connection = _Connection(uuid.uuid4(), host, port, require_signing=require_signing)
         try:
-            with self._translated():
+            with translated(self._where):
                 self._connection.connect(timeout=timeout)
                 self._session = Session(
                     self._connection, username=username, password=password,
@@ -218,7 +224,7 @@ class Link:
     def hand_over(self) -> Login:
         """Everything that is needed to go on without smbprotocol."""
         connection, session, tree = self._connection, self._session, self.tree
-        with self._translated():
+        with translated(self._where):
             # A first look at the share also brings credits: only what is asked for is ever granted.
             connection.echo(sid=session.session_id, timeout=self._timeout, credit_request=_CREDITS)
         encrypted = bool(session.encrypt_data or tree.encrypt_data)
@@ -275,40 +281,42 @@ class Link:
                 f"{self._where} did not accept the user {username!r} and offered a guest session instead", party="source"
             )
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except MediaWatchError:
-            raise
-        except Exception as error:
-            # The cause is cut off: a traceback of the login would show frames that hold the password.
-            raise self._meaning(error) from None
 
-    def _meaning(self, error: Exception) -> MediaWatchError:
-        status = status_of(error)
-        what = f"{self._where}: {_text(error)}"
-        if isinstance(error, (_exceptions.SMBAuthenticationError, spnego.exceptions.SpnegoError)) or status in _REFUSED:
-            return AuthenticationRequiredError(f"{self._where} refuses the login: {_text(error)}", party="source")
-        if status in _NO_SUCH_SHARE:
-            return SourceOfflineError(f"{self._where}: the server has no such share now (is its name right?)")
-        if isinstance(error, _exceptions.SMBException) and status is None and "encryption" in str(error).lower():
-            if "guest" in str(error).lower():
-                return AuthenticationRequiredError(
-                    f"{self._where} did not accept the user and offered a guest session instead", party="source"
-                )
-            return ConfigurationError(f"{self._where}: encrypt=True, and the server cannot encrypt")
-        return SourceOfflineError(what)
+@contextlib.contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn what smbprotocol raises inside the block into an exception of this library that names the place."""
+    try:
+        yield
+    except MediaWatchError:
+        raise
+    except Exception as error:
+        # The cause is cut off: a traceback of the login would show frames that hold the password.
+        raise _meaning(error, place) from None
 
 
-def _text(error: Exception) -> str:
+def _meaning(error: Exception, place: str) -> MediaWatchError:
+    status, text = status_of(error), str(error).lower()
+    if isinstance(error, (SMBAuthenticationError, spnego.exceptions.SpnegoError)) or status in _REFUSED:
+        return AuthenticationRequiredError(f"{place} refuses the login: {_shown(error)}", party="source")
+    if status in _NO_SUCH_SHARE:
+        return SourceOfflineError(f"{place}: the server has no such share now (is its name right?)")
+    if isinstance(error, SMBException) and status is None and "guest" in text:
+        return AuthenticationRequiredError(f"{place} did not accept the user: it offered a guest session", party="source")
+    if isinstance(error, SMBException) and status is None and "encryption is required" in text:
+        return ConfigurationError(f"{place}: encrypt=True, and the server cannot encrypt")
+    return ChannelLost(f"{place}: {_shown(error)}")
+
+
+def _shown(error: Exception) -> str:
     status = status_of(error)
     return f"NT status 0x{status:08X}" if status is not None else f"{type(error).__name__}: {error}"
 
 
 def status_of(error: BaseException) -> int | None:
     """The NT status of an exception of smbprotocol, None if it has none."""
-    return int(error.status) if isinstance(error, _exceptions.SMBResponseException) else None
+    if isinstance(error, SMBResponseException):
+        return int(error.status)
+    return int(error.ntstatus) if isinstance(error, SMBOSError) else None
 
 
 def require_kerberos() -> None:

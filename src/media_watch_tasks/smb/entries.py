@@ -22,6 +22,7 @@ __all__ = [
     "Entry",
     "SmbEntry",
     "filetime_to_ns",
+    "signed_id",
     "unpack_entries",
     "unsafe_names",
 ]
@@ -95,6 +96,11 @@ class SmbEntry:
 def filetime_to_ns(value: int) -> int:
     """Nanoseconds since 1970 of a FILETIME (MS-DTYP 2.3.3), or the nearest that a database integer holds."""
     return identity.within_int64((value - _UNIX_EPOCH) * 100)
+
+
+def signed_id(file_id: int | None) -> int | None:
+    """A file id as a signed 64-bit number, which is what databases hold; None where the server has none."""
+    return file_id - (1 << 64) if file_id is not None and file_id >= 1 << 63 else file_id
 
 
 def unpack_entries(data: bytes, information_class: int) -> list[Entry]:

@@ -20,7 +20,7 @@ from media_watch_tasks.smb.entries import Entry
 from media_watch_tasks.smb.statuses import Status, describe
 from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Reply, Share
 
-__all__ = ["CompoundRefused", "Listing", "ListingEnd", "Look", "head", "listing", "look", "read_head", "read_listing"]
+__all__ = ["CompoundRefused", "Listing", "ListingEnd", "Look", "head", "listing", "look", "read_head", "read_listing", "volume"]
 
 _FIRST_BUFFER, _SECOND_BUFFER, _SMALLEST = 256 * 1024, 64 * 1024, 64 * 1024
 _AS_A_WHOLE = 3
@@ -89,6 +89,15 @@ def head(path: str, length: int, offset: int = 0, *, share: int = Share.DENY_WRI
     return (
         wire.create(path, access=Access.READ, share=share, options=Options.FILE),
         wire.read(offset=offset, length=min(length, LARGEST_REPLY)),
+        wire.close(),
+    )
+
+
+def volume() -> tuple[Message, ...]:
+    """Look at the root and ask its file system who it is (FileFsVolumeInformation, MS-FSCC 2.5.9)."""
+    return (
+        wire.create("", access=Access.ATTRIBUTES, share=Share.ALL, options=Options.DIRECTORY),
+        wire.query_info(info_type=2, information_class=1, length=1024),
         wire.close(),
     )
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
@@ -13,13 +14,20 @@ from typing import Any, TypeVar
 import attrs
 import tenacity
 
+from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.errors import ConfigurationError, MissingDependencyError, SourceOfflineError
-from media_watch_tasks.smb.channel import Channel, ChannelLost
+from media_watch_tasks.errors import MissingDependencyError, SourceOfflineError
+from media_watch_tasks.model import identity
+from media_watch_tasks.smb import operations, wire
+from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
+from media_watch_tasks.smb.entries import DIRECTORY_INFORMATION
 from media_watch_tasks.smb.fallback import SlowCalls
-from media_watch_tasks.smb.operations import CompoundRefused
+from media_watch_tasks.smb.large import list_large
+from media_watch_tasks.smb.operations import CompoundRefused, Listing, ListingEnd, Look
+from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.pool import ChannelPool
-from media_watch_tasks.smb.wire import ProtocolViolation, close
+from media_watch_tasks.smb.statuses import GONE, Status, describe
+from media_watch_tasks.smb.wire import Access, Message, Options, ProtocolViolation, Share
 
 __all__ = ["TRIES", "Credentials", "ShareSession", "load_smbprotocol"]
 
@@ -28,6 +36,7 @@ logger = logging.getLogger(__name__)
 TRIES = 3
 """How often a login, or one request, is tried before the place counts as offline."""
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 4.0
+_LOOKS_IN_FLIGHT = 64
 
 _T = TypeVar("_T")
 
@@ -76,6 +85,7 @@ class ShareSession:
         self._fast = fast_path
         self._slow: SlowCalls | None = None
         self._lock = threading.Lock()
+        self._abandoned: deque[tuple[Channel, bytes]] = deque()
         self.logins = 0
 
     @property
@@ -138,10 +148,146 @@ class ShareSession:
             raise SourceOfflineError(f"{self.credentials.place}: {error}") from error
 
     def give_back(self, channel: Channel, handle: bytes | None) -> None:
-        """Close a handle that a compound left open; a failure is of no consequence."""
+        """Close a handle without waiting for the answer; a failure is of no consequence."""
         if handle is not None and channel.alive:
             with contextlib.suppress(ChannelLost):
-                self._pool.post(channel, (close(handle=handle),))
+                self._pool.post(channel, (wire.close(handle=handle),))
+        while self._abandoned:
+            self.give_back(*self._abandoned.popleft())
+
+    def abandon(self, channel: Channel, handle: bytes) -> None:
+        """Note a handle that nobody closed; it is closed with a later one. Safe in a destructor."""
+        self._abandoned.append((channel, handle))
+
+    def look(self, path: bytes, *, options: int = Options.ANY, share: int = Share.ALL, access: int) -> Look:
+        """Look at one path: one frame each way."""
+        return self.look_at((path,), options=options, share=share, access=access)[0]
+
+    def look_at(
+        self, paths: Sequence[bytes], *, options: int = Options.ANY, share: int = Share.ALL, access: int,
+        cancel: CancelToken | None = None,
+    ) -> list[Look]:  # fmt: skip
+        """Look at many paths, all under way at once, in order."""
+        messages = [operations.look(to_share(path), options=options, share=share, access=access) for path in paths]
+        if not self._fast:
+            return [self.slow.look(path, access=access, share=share) for path in paths]
+        looks: dict[int, Look] = {}
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._look_at(messages, looks, cancel)
+                break
+            except CompoundRefused as error:
+                self.use_slow_path(str(error))
+                return self.look_at(paths, options=options, share=share, access=access, cancel=cancel)
+            except (ChannelLost, ProtocolViolation) as error:
+                if attempt == TRIES:
+                    raise SourceOfflineError(f"{self.credentials.place}: {error}") from error
+        for number, path in enumerate(paths):
+            if looks[number].status == Status.PATH_NOT_COVERED:
+                looks[number] = self.slow.look(path, access=access, share=share)
+        return [looks[number] for number in range(len(paths))]
+
+    def _look_at(
+        self, messages: Sequence[tuple[Message, ...]], looks: dict[int, Look], cancel: CancelToken | None
+    ) -> None:
+        inbox: deque[Exchange] = deque()
+        asked = 0
+        for number, message in enumerate(messages):
+            if number not in looks:
+                self._pool.post(self._pool.least_busy(), message, inbox=inbox, token=number)
+                asked += 1
+            if asked >= _LOOKS_IN_FLIGHT:
+                asked -= self._collect(inbox, looks, cancel)
+        while asked:
+            asked -= self._collect(inbox, looks, cancel)
+
+    def _collect(self, inbox: deque[Exchange], looks: dict[int, Look], cancel: CancelToken | None) -> int:
+        self._pool.wait(lambda: bool(inbox), self._pool.channels, cancel=cancel)
+        taken = 0
+        while inbox:
+            exchange = inbox.popleft()
+            look = operations.read_head(exchange.result())
+            exchange.release()
+            self.give_back(exchange.channel, look.leaked)
+            looks[exchange.token] = look
+            taken += 1
+        return taken
+
+    def head(self, path: bytes, length: int, *, offset: int = 0, share: int = Share.ALL) -> Look:
+        """Read the head of a file (or another short range of it) in one frame each way."""
+        if self._fast:
+            try:
+                look = self.attempt(lambda channel: self._head(channel, path, length, offset, share))
+            except CompoundRefused as error:
+                self.use_slow_path(str(error))
+            else:
+                if look.status != Status.PATH_NOT_COVERED:
+                    return look
+        return self.slow.look(path, length=length, offset=offset, access=Access.READ, share=share)
+
+    def _head(self, channel: Channel, path: bytes, length: int, offset: int, share: int) -> Look:
+        exchange = self._pool.call(channel, operations.head(to_share(path), length, offset, share=share))
+        look = operations.read_head(exchange.result())
+        exchange.release()
+        self.give_back(channel, look.leaked)
+        return look
+
+    def is_listed(self, path: bytes) -> bool:
+        """True if the folder of `path` can be listed and shows its name: then the path is there, whatever else is said.
+
+        Raises `SourceOfflineError` where the folder, or one above it, cannot be listed although it is there.
+        """
+        folder, name = identity.split(path)
+        found = self.list(folder)
+        if found.end is not ListingEnd.FAILED:
+            return any(entry.name == name for entry in found.entries)
+        if folder and found.status in GONE:
+            return self.is_listed(folder)
+        raise SourceOfflineError(
+            f"{self.credentials.place}: cannot list {identity.display_text(folder) or 'its root'}: "
+            f"{describe(found.status)}"
+        )
+
+    def list(self, folder: bytes, *, largest: int = 10_000_000) -> Listing:
+        """List one folder now."""
+        if self._fast:
+            try:
+                found = self.attempt(lambda channel: self._list(channel, folder, largest))
+            except CompoundRefused as error:
+                self.use_slow_path(str(error))
+            else:
+                if found.status != Status.PATH_NOT_COVERED:
+                    return found
+        return self.slow.list(folder, DIRECTORY_INFORMATION, largest=largest)
+
+    def _list(self, channel: Channel, folder: bytes, largest: int) -> Listing:
+        path = to_share(folder)
+        exchange = self._pool.call(channel, operations.listing(path, channel.login, DIRECTORY_INFORMATION))
+        found = operations.read_listing(exchange.result(), DIRECTORY_INFORMATION)
+        exchange.release()
+        self.give_back(channel, found.leaked)
+        if found.end is not ListingEnd.MORE:
+            return found
+        return list_large(
+            self._pool, channel, path, information_class=DIRECTORY_INFORMATION, cancel=CancelToken(), largest=largest
+        )
+
+    def volume(self) -> tuple[Look, bytes]:
+        """A look at the root of the share, and its FileFsVolumeInformation (MS-FSCC 2.5.9; empty where there is none)."""
+        if self._fast:
+            try:
+                return self.attempt(self._volume)
+            except CompoundRefused as error:
+                self.use_slow_path(str(error))
+        return self.slow.volume()
+
+    def _volume(self, channel: Channel) -> tuple[Look, bytes]:
+        exchange = self._pool.call(channel, operations.volume())
+        created, queried, closed = exchange.result()
+        look = operations.read_head((created, closed))
+        data = bytes(wire.data_of(queried)) if look.opened and queried.status == Status.SUCCESS else b""
+        self.give_back(channel, look.leaked)
+        return look, data
 
     def _open_channel(self) -> Channel:
         tries = tenacity.Retrying(
@@ -180,8 +326,3 @@ class ShareSession:
             raise CompoundRefused("the share is part of a DFS name space")
         return login
 
-
-def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    """Raise `ConfigurationError` unless the value is one of the choices."""
-    if value not in choices:
-        raise ConfigurationError(f"{name} must be one of {tuple(choices)}, not {value!r}")

@@ -81,7 +81,7 @@ class Access:
 
     ATTRIBUTES = 0x0000_0080
     LIST = 0x0010_0081
-    READ = 0x0012_0089
+    READ = 0x0010_0081
 
 
 class Share:
