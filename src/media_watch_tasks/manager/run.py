@@ -191,7 +191,9 @@ class Run:
             self._swept_ns = now
             first = to_ns(self._core.options.crash_backoff)
             backoff = [first * 2**n for n in range(_CRASHES_UNTIL_DEAD)]
-            self._core.tasks.take_back(dead_after=_CRASHES_UNTIL_DEAD, backoff_ns=backoff)
+            self._core.tasks.take_back(
+                dead_after=_CRASHES_UNTIL_DEAD, backoff_ns=backoff, asking=self._core.worker_id
+            )
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
         core = self._core
