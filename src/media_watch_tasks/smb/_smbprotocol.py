@@ -1,7 +1,7 @@
 """The one place that touches smbprotocol, its inner attributes included: negotiation, authentication, tree connect.
 
-smbprotocol reads its socket in a thread of its own, waits without a time limit while it logs in, and believes the length
-that a frame announces. Here its `Connection` is given a transport that knows limits, and reads in the calling thread;
+smbprotocol reads its socket in a thread of its own, waits without a time limit while it logs in, and believes whatever
+length a frame announces. Here its `Connection` is given a transport that knows limits, and reads in the calling thread;
 once the login stands, socket, keys, message ids and credits are handed over (`Login`) and the thread-free rest of this
 room goes on with them. `moved_internals` says what a new release of smbprotocol has moved.
 """
@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import smbclient
 import smbprotocol.connection as _connection
 import smbprotocol.open as opens
@@ -37,12 +36,12 @@ from media_watch_tasks.errors import (
     SourceOfflineError,
 )
 from media_watch_tasks.smb.channel import ChannelLost
+from media_watch_tasks.smb.login import Login
 
 __all__ = [
     "STATUS_ERRORS",
     "InvalidTag",
     "Link",
-    "Login",
     "SMBResponseException",
     "aead",
     "algorithms",
@@ -72,28 +71,8 @@ _REFUSED = frozenset(
 )  # fmt: skip
 _NO_SUCH_SHARE = frozenset({0xC00000CC, 0xC00000C9})
 
-
-@attrs.frozen(kw_only=True)
-class Login:
-    """A logged-in connection to a share, as `Channel` takes it over. The socket is the caller's to close."""
-
-    sock: socket.socket = attrs.field(repr=False)
-    session_id: int = attrs.field(repr=False)
-    tree_id: int
-    dialect: int
-    multi_credit: bool
-    max_transact: int
-    max_read: int
-    next_message_id: int
-    credits: int
-    is_dfs: bool
-    signing: int | None
-    """Algorithm id (MS-SMB2 2.2.3.1.7), None where nothing is signed."""
-    signing_key: bytes | None = attrs.field(repr=False)
-    cipher: int | None
-    """Cipher id (MS-SMB2 2.2.3.1.2), None where nothing is encrypted."""
-    encryption_key: bytes | None = attrs.field(repr=False)
-    decryption_key: bytes | None = attrs.field(repr=False)
+_Untyped = Any
+"""An object of smbprotocol, which ships no types."""
 
 
 class _Transport:
@@ -115,10 +94,12 @@ class _Transport:
         if self.sock is not None:
             self.sock.close()
 
-    def send(self, message: bytes) -> None:
+    def send(self, message: _Untyped) -> None:
         if self.sock is None:
             raise ConnectionError("not connected")
-        self.sock.sendall(struct.pack(">L", len(message)) + bytes(message))
+        # An encrypted message comes as a structure of smbprotocol's.
+        data: bytes = message if isinstance(message, bytes) else message.pack()
+        self.sock.sendall(struct.pack(">L", len(data)) + data)
 
     def allow_one(self) -> None:
         self._allowed = 1
@@ -153,15 +134,19 @@ class _Connection(_connection.Connection):  # type: ignore[misc] # smbprotocol s
         return self._own
 
     @transport.setter
-    def transport(self, value: Any) -> None:
+    def transport(self, value: _Untyped) -> None:
         self._own = None if value is None else _Transport(value.server, value.port, value.timeout)
 
     def _process_message_thread(self) -> None:
         """The thread that `connect` starts has nothing to do and ends at once."""
 
     def receive(
-        self, request: Any, wait: bool = True, timeout: float | None = None, resolve_symlinks: bool = True
-    ) -> Any:
+        self,
+        request: _Untyped,
+        wait: bool = True,  # noqa: FBT001, FBT002 - smbprotocol's signature
+        timeout: float | None = None,
+        resolve_symlinks: bool = True,  # noqa: FBT001, FBT002 - smbprotocol's signature
+    ) -> _Untyped:
         while self._t_exc is None and (request.response is None or self._is_pending(request)):
             if self._own is None or not self._own.connected:
                 raise ConnectionError("the connection is closed")
@@ -170,14 +155,14 @@ class _Connection(_connection.Connection):  # type: ignore[misc] # smbprotocol s
         return super().receive(request, wait=wait, timeout=timeout, resolve_symlinks=resolve_symlinks)
 
     @staticmethod
-    def _is_pending(request: Any) -> bool:
+    def _is_pending(request: _Untyped) -> bool:
         return bool(request.response["status"].get_value() == 0x103)  # noqa: PLR2004 - STATUS_PENDING
 
 
 class Link:
     """One logged-in smbprotocol connection: `hand_over` gives it to a `Channel`, or `tree` is used as it is."""
 
-    def __init__(  # noqa: D107
+    def __init__(
         self, *, host: str, port: int, share: str, username: str, password: str, encrypt: bool | None,
         require_signing: bool, auth: str, timeout: float,
     ) -> None:  # fmt: skip
@@ -199,8 +184,7 @@ class Link:
                 )  # fmt: skip
                 self._session.connect()
                 self._refuse_guest(username, require_signing=require_signing)
-                if encrypt is False and self._session.encrypt_data:
-                    raise ConfigurationError(f"{self._where} demands encryption, and encrypt=False forbids it")
+                self._refuse_encryption(forbidden=encrypt is False)
                 self.tree = TreeConnect(self._session, rf"\\{host}\{share}")
                 self._connect_tree()
         except BaseException:
@@ -229,7 +213,7 @@ class Link:
             connection.echo(sid=session.session_id, timeout=self._timeout, credit_request=_CREDITS)
         encrypted = bool(session.encrypt_data or tree.encrypt_data)
         signed = bool(session.signing_required and session.signing_key) and not encrypted
-        sock = connection.transport.sock
+        sock = connection.transport.sock if connection.transport is not None else None
         if sock is None:
             raise SourceOfflineError(f"{self._where}: the connection was closed")
         return Login(
@@ -275,10 +259,15 @@ class Link:
         finally:
             session.signing_required = wanted
 
+    def _refuse_encryption(self, *, forbidden: bool) -> None:
+        if forbidden and self._session.encrypt_data:
+            raise ConfigurationError(f"{self._where} demands encryption, and encrypt=False forbids it")
+
     def _refuse_guest(self, username: str, *, require_signing: bool) -> None:
         if self._session.signing_key is None and (username.casefold() != "guest" or require_signing):
             raise AuthenticationRequiredError(
-                f"{self._where} did not accept the user {username!r} and offered a guest session instead", party="source"
+                f"{self._where} did not accept the user {username!r} and offered a guest session instead",
+                party="source",
             )
 
 
@@ -289,7 +278,7 @@ def translated(place: str) -> Iterator[None]:
         yield
     except MediaWatchError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - any failure of foreign code becomes one of this library
         # The cause is cut off: a traceback of the login would show frames that hold the password.
         raise _meaning(error, place) from None
 
@@ -301,7 +290,9 @@ def _meaning(error: Exception, place: str) -> MediaWatchError:
     if status in _NO_SUCH_SHARE:
         return SourceOfflineError(f"{place}: the server has no such share now (is its name right?)")
     if isinstance(error, SMBException) and status is None and "guest" in text:
-        return AuthenticationRequiredError(f"{place} did not accept the user: it offered a guest session", party="source")
+        return AuthenticationRequiredError(
+            f"{place} did not accept the user: it offered a guest session", party="source"
+        )
     if isinstance(error, SMBException) and status is None and "encryption is required" in text:
         return ConfigurationError(f"{place}: encrypt=True, and the server cannot encrypt")
     return ChannelLost(f"{place}: {_shown(error)}")

@@ -19,6 +19,7 @@ from typing import Any
 from media_watch_tasks.clock import NANOSECONDS, Clock
 from media_watch_tasks.errors import MediaWatchError, SourceOfflineError
 from media_watch_tasks.smb import sealing, wire
+from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.statuses import CONNECTION_OVER, Status, describe
 from media_watch_tasks.smb.wire import HEADER, Message, ProtocolViolation, Reply
 
@@ -41,7 +42,7 @@ _POOLED_FROM = 64 * 1024
 _FRAME_PATIENCE = 4
 
 
-class ChannelLost(SourceOfflineError):
+class ChannelLost(SourceOfflineError):  # noqa: N818 - the name says the finding
     """The connection ended under an exchange; the same request may work on a new one."""
 
 
@@ -50,13 +51,13 @@ class Exchange:
 
     __slots__ = ("buffers", "channel", "error", "inbox", "left", "pending", "replies", "token")
 
-    def __init__(self, channel: Channel, count: int, inbox: deque[Exchange] | None, token: Any) -> None:
+    def __init__(self, channel: Channel, count: int, inbox: deque[Exchange] | None, token: object) -> None:
         self.channel = channel
         self.left = count
         self.replies: list[Reply] = [Reply(0, memoryview(b""))] * count
         self.error: MediaWatchError | None = None
         self.inbox = inbox
-        self.token = token
+        self.token: Any = token
         self.pending = 0
         self.buffers: list[bytearray] = []
 
@@ -81,7 +82,7 @@ class Exchange:
 class Channel:
     """Sends compounds and receives their replies over one socket."""
 
-    def __init__(self, login: Any, *, crypto: ModuleType, timeout: float, clock: Clock) -> None:
+    def __init__(self, login: Login, *, crypto: ModuleType, timeout: float, clock: Clock) -> None:
         self.login = login
         self._sock: socket.socket = login.sock
         self._timeout_ns = int(timeout * NANOSECONDS)
@@ -139,7 +140,7 @@ class Channel:
         return self.credits + self._in_flight_charge
 
     def post(
-        self, messages: Sequence[Message], *, inbox: deque[Exchange] | None = None, token: Any = None
+        self, messages: Sequence[Message], *, inbox: deque[Exchange] | None = None, token: object = None
     ) -> Exchange:
         """Send the messages as one compound, each related to the one before.
 

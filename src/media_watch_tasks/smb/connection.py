@@ -15,8 +15,9 @@ from media_watch_tasks.model import identity
 from media_watch_tasks.smb.entries import DIRECTORY, Entry, SmbEntry, filetime_to_ns, signed_id
 from media_watch_tasks.smb.file import SmbFile
 from media_watch_tasks.smb.links import is_link
+from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.paths import clean
-from media_watch_tasks.smb.session import Credentials, ShareSession
+from media_watch_tasks.smb.session import ShareSession
 from media_watch_tasks.smb.statuses import error_for
 from media_watch_tasks.smb.walk import Walk
 from media_watch_tasks.smb.wire import Access, Share
@@ -46,7 +47,7 @@ class SmbStatus:
 
 
 class SmbConnection:
-    """A share of an SMB server, logged in to at the first use (or by `connect`, or by `with`). Thread-safe.
+    r"""A share of an SMB server, logged in to at the first use (or by `connect`, or by `with`). Thread-safe.
 
     A connection that was lost, or a session that expired, is replaced: at most three times for one request, with waits
     of seconds; then `SourceOfflineError` says that the place is offline. There is never a guest or anonymous session,
@@ -55,7 +56,7 @@ class SmbConnection:
     Args:
         host: name or address of the server.
         share: name of the share, without slashes.
-        username: `user`, `DOMAIN\\user` or `user@domain`.
+        username: `user`, `DOMAIN\user` or `user@domain`.
         password: the password, or a callable that is asked for it at every login.
         port: TCP port.
         encrypt: True demands encryption, False refuses a server that demands it, None leaves it to the server.
@@ -167,9 +168,7 @@ class SmbConnection:
 
         if top:
             self._must_be_directory(top)
-        walk = Walk(
-            self._session, top, choose, cancel=CancelToken(), largest=_LARGEST_DIRECTORY, recursive=recursive
-        )
+        walk = Walk(self._session, top, choose, cancel=CancelToken(), largest=_LARGEST_DIRECTORY, recursive=recursive)
         for walked in walk:
             if walked.problem is not None:
                 raise TransientError(walked.problem[1])

@@ -17,6 +17,7 @@ from media_watch_tasks.smb import entries
 from media_watch_tasks.smb.channel import ChannelLost
 from media_watch_tasks.smb.entries import Entry
 from media_watch_tasks.smb.large import DirectoryTooLarge
+from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.operations import Listing, ListingEnd, Look
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.statuses import CONNECTION_OVER, Status, describe
@@ -34,7 +35,7 @@ _MOST = 64 * 1024
 class SlowHandle:
     """An open file or directory."""
 
-    def __init__(self, raw: Any, module: ModuleType, timeout: float) -> None:
+    def __init__(self, raw: Any, module: ModuleType, timeout: float) -> None:  # noqa: ANN401 - smbprotocol is untyped
         self._raw = raw
         self._open = raw.fd
         self._module = module
@@ -60,7 +61,7 @@ class SlowHandle:
             raise ProtocolViolation(f"an answer of {len(data)} bytes to a question for {length} is too short")
         return data
 
-    def _exchange(self, message: Any) -> Any:
+    def _exchange(self, message: Any) -> Any:  # noqa: ANN401 - smbprotocol is untyped
         connection, tree = self._open.connection, self._open.tree_connect
         request = connection.send(message, tree.session.session_id, tree.tree_connect_id)
         return connection.receive(request, timeout=self._timeout)
@@ -102,7 +103,7 @@ class SlowHandle:
 class SlowCalls:
     """Opens, lists and looks, with a connection of its own. Thread-safe: one call at a time."""
 
-    def __init__(self, credentials: Any, module: ModuleType) -> None:
+    def __init__(self, credentials: Credentials, module: ModuleType) -> None:
         self._credentials = credentials
         self._module = module
         self._cache: dict[str, Any] = {}

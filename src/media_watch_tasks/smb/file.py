@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from media_watch_tasks.abc import ByteSource
-from media_watch_tasks.errors import AssetChanged, AssetNotFound, SourceOfflineError
+from media_watch_tasks.errors import AssetChanged, SourceOfflineError
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.smb import wire
@@ -68,7 +68,7 @@ class SmbFile(io.RawIOBase, ByteSource):
         self._ahead: deque[_Chunk] = deque()
         self._depth = _FIRST_AHEAD
         self._current: tuple[int, memoryview, Exchange | None] = (0, memoryview(b""), None)
-        self._opened = self._insist(lambda: self._open())
+        self._opened = self._insist(self._open)
         self._start = min(offset, self._opened.size)
         rest = self._opened.size - self._start
         self._stop = self._start + (rest if length is None else min(length, rest))
@@ -119,7 +119,7 @@ class SmbFile(io.RawIOBase, ByteSource):
         self._position = base + offset
         return self.tell()
 
-    def readinto(self, buffer: Any, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - any writable buffer
         """Fill the buffer with the next bytes, fewer only at the end."""
         self._check_open()
         target = memoryview(buffer).cast("B")
@@ -255,8 +255,7 @@ class SmbFile(io.RawIOBase, ByteSource):
         return look.data
 
     def _data(self, exchange: Exchange, length: int) -> memoryview:
-        self._session.pool.wait(lambda: exchange.done, (exchange.channel,))
-        reply = exchange.result()[0]
+        reply = self._session.pool.finish(exchange).result()[0]
         if reply.status == Status.END_OF_FILE:
             raise self._shorter(None)
         if reply.status != Status.SUCCESS:

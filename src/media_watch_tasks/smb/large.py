@@ -47,8 +47,7 @@ def list_large(
             while len(asked) < _FRAMES_AHEAD:
                 asked.append(pool.post(channel, (query,)))
             exchange = asked.popleft()
-            pool.wait(lambda exchange=exchange: exchange.done, (channel,), cancel=cancel)
-            reply = exchange.result()[0]
+            reply = pool.finish(exchange, cancel=cancel).result()[0]
             status = reply.status
             if status == Status.SUCCESS:
                 before = len(found)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any
 
 import attrs
 
@@ -17,10 +16,22 @@ from media_watch_tasks.errors import TransientError
 from media_watch_tasks.smb import entries, wire
 from media_watch_tasks.smb.channel import LARGEST_REPLY
 from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.statuses import Status, describe
 from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Reply, Share
 
-__all__ = ["CompoundRefused", "Listing", "ListingEnd", "Look", "head", "listing", "look", "read_head", "read_listing", "volume"]
+__all__ = [
+    "CompoundRefused",
+    "Listing",
+    "ListingEnd",
+    "Look",
+    "head",
+    "listing",
+    "look",
+    "read_head",
+    "read_listing",
+    "volume",
+]
 
 _FIRST_BUFFER, _SECOND_BUFFER, _SMALLEST = 256 * 1024, 64 * 1024, 64 * 1024
 _AS_A_WHOLE = 3
@@ -62,7 +73,7 @@ class Look:
     leaked: bytes | None = None
 
 
-def listing(path: str, login: Any, information_class: int) -> tuple[Message, ...]:
+def listing(path: str, login: Login, information_class: int) -> tuple[Message, ...]:
     """List the directory at `path`."""
     most = login.max_transact if login.multi_credit else _SMALLEST
     return (

@@ -11,10 +11,10 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
+from media_watch_tasks.smb.operations import CompoundRefused
 from media_watch_tasks.smb.wire import Message, echo
 
 __all__ = ["ChannelPool"]
@@ -80,7 +80,12 @@ class ChannelPool:
         return min(self.ensure(count), key=lambda channel: channel.in_flight)
 
     def post(
-        self, channel: Channel, messages: Sequence[Message], *, inbox: deque[Exchange] | None = None, token: Any = None
+        self,
+        channel: Channel,
+        messages: Sequence[Message],
+        *,
+        inbox: deque[Exchange] | None = None,
+        token: object = None,
     ) -> Exchange:
         """Send on a channel, waiting for credits where they are short. Raises `ChannelLost`."""
         charge = sum(message.charge for message in messages) if channel.login.multi_credit else len(messages)
@@ -93,19 +98,20 @@ class ChannelPool:
             if not channel.alive:
                 raise ChannelLost(str(channel.failure))
             if channel.in_flight:
-                before = channel.credits
-                self.wait(lambda: channel.credits != before or not channel.in_flight, (channel,))
+                self.wait(lambda: charge <= channel.credits or not channel.in_flight, (channel,))
                 continue
             before = channel.ceiling
-            exchange = channel.post((echo(),))
-            self.wait(lambda: exchange.done, (channel,))
-            if channel.ceiling <= before and charge > channel.credits:
-                raise ChannelLost(f"the server grants {channel.ceiling} credits where {charge} are needed")
+            self.finish(channel.post((echo(),)))
+            if channel.alive and channel.ceiling <= before and charge > channel.credits:
+                raise CompoundRefused(f"the server grants {channel.ceiling} credits where {charge} are needed")
 
     def call(self, channel: Channel, messages: Sequence[Message]) -> Exchange:
         """Send and wait for the replies."""
-        exchange = self.post(channel, messages)
-        self.wait(lambda: exchange.done, (channel,))
+        return self.finish(self.post(channel, messages))
+
+    def finish(self, exchange: Exchange, *, cancel: CancelToken | None = None) -> Exchange:
+        """Wait for the replies of an exchange."""
+        self.wait(lambda: exchange.done, (exchange.channel,), cancel=cancel)
         return exchange
 
     def wait(
@@ -151,14 +157,17 @@ class ChannelPool:
         """Log off everywhere. Exchanges that still wait fail."""
         with self._opening:
             for channel in self._channels:
-                with self._changed:
-                    if channel in self._led:
-                        channel.fail(ChannelLost("the connection was closed"))
-                    self._changed.wait_for(lambda channel=channel: channel not in self._led, timeout=2 * _SLICE)
-                    self._led.add(channel)
+                self._take_lead(channel)
                 self._frames_before += channel.frames_sent
                 channel.log_off()
                 with self._changed:
                     self._led.discard(channel)
                     self._changed.notify_all()
             self._channels = []
+
+    def _take_lead(self, channel: Channel) -> None:
+        with self._changed:
+            if channel in self._led:
+                channel.fail(ChannelLost("the connection was closed"))
+            self._changed.wait_for(lambda: channel not in self._led, timeout=2 * _SLICE)
+            self._led.add(channel)

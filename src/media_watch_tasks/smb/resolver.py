@@ -9,7 +9,14 @@ from typing import BinaryIO, cast
 
 from media_watch_tasks.abc import MediaResolver
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, Snooze, SourceOfflineError, TransientError
+from media_watch_tasks.errors import (
+    AssetChanged,
+    AssetNotFound,
+    MediaWatchError,
+    Snooze,
+    SourceOfflineError,
+    TransientError,
+)
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import AssetStat, MediaAsset, ResolvedMedia
 from media_watch_tasks.model.identity import Fingerprint

@@ -19,7 +19,7 @@ from media_watch_tasks.smb.links import is_link
 from media_watch_tasks.smb.paths import clean
 from media_watch_tasks.smb.statuses import DENIED, describe
 from media_watch_tasks.smb.walk import Chosen, Walk, Walked
-from media_watch_tasks.smb.wire import Access, Options, Opened
+from media_watch_tasks.smb.wire import Access, Opened, Options
 
 __all__ = ["SmbMediaScanner", "source_id_of"]
 
@@ -90,18 +90,23 @@ class SmbMediaScanner(MediaScanner, Filters):
         return MediaFilter.from_spec(spec).admits(asset.asset_id, asset.size)
 
     def identify(self, *, cancel: CancelToken) -> RootIdentity:
-        """Look at the root: volume serial (strong; Samba derives it from the share's name), file id of the root (weak)."""
+        """Look at the root, one or two frames each way.
+
+        Strong is the volume serial, but only where the server shows that it is the disk's own (Samba makes one from
+        the share's name, which stays the same when the disk behind it is gone), and the marker. Weak are serial, volume
+        id and file id of the root: another or no disk behind the same share differs in them.
+        """
         cancel.raise_if_cancelled()
         look, volume = self._session.volume()
-        root = self._look_at_root() if self._root else self._checked(look.opened, look.status, self._root)
-        strong = ""
-        if len(volume) >= _VOLUME.size:
-            created, serial = _VOLUME.unpack_from(volume)
-            strong = f"volume {serial:08x} {created:x}" if serial or created else ""
+        top = self._checked(look.opened, look.status, b"")
+        root = self._look_at_root() if self._root else top
+        serial: int = _VOLUME.unpack_from(volume)[1] if len(volume) >= _VOLUME.size else 0
+        is_own = bool(serial) and root.volume_id is not None and root.volume_id & 0xFFFF_FFFF == serial
+        names = [f"volume {serial:08x}"] if is_own else []
         if self._marker is not None:
-            strong = f"{strong} marker {self._marker_id()}".strip()
-        weak = "" if root.file_id is None else f"root {root.volume_id or 0:x}:{root.file_id:x}"
-        return RootIdentity(strong=strong, weak=weak, file_ids_stable=root.file_id is not None)
+            names.append(f"marker {self._marker_id()}")
+        weak = f"volume {serial:08x} root {root.volume_id or 0:x}:{root.file_id or 0:x}"
+        return RootIdentity(strong=" ".join(names), weak=weak, file_ids_stable=root.file_id is not None)
 
     def _look_at_root(self) -> Opened:
         look = self._session.look(self._root, options=Options.DIRECTORY, access=Access.ATTRIBUTES)

@@ -1,4 +1,4 @@
-"""Signing, verifying, encrypting and decrypting of SMB2 frames (MS-SMB2 3.1.4.1, 3.1.4.3), with keys smbprotocol derived.
+"""Signing, verifying, encrypting, decrypting of SMB2 frames (MS-SMB2 3.1.4.1, 3.1.4.3); smbprotocol derived the keys.
 
 The cipher objects are made once a connection: making one costs more than signing a small message with it.
 """
@@ -67,7 +67,7 @@ class _GmacSigner(Signer):
 class Sealer:
     """Encrypts what is sent and decrypts what comes, a whole frame at a time."""
 
-    def __init__(  # noqa: D107
+    def __init__(
         self, *, cipher: int, encryption_key: bytes, decryption_key: bytes, session_id: int, crypto: ModuleType
     ) -> None:
         if cipher not in _CCM_CIPHERS | _GCM_CIPHERS:
@@ -135,5 +135,9 @@ def make_sealer(
     if cipher is None or encryption_key is None or decryption_key is None:
         return None
     return Sealer(
-        cipher=cipher, encryption_key=encryption_key, decryption_key=decryption_key, session_id=session_id, crypto=crypto
+        cipher=cipher,
+        encryption_key=encryption_key,
+        decryption_key=decryption_key,
+        session_id=session_id,
+        crypto=crypto,
     )

@@ -1,4 +1,4 @@
-"""What scanner, resolver and files of one share have in common: channels, new logins after a loss, and the slow path."""
+"""What scanner, resolver and files of a share have in common: channels, new logins after a loss, the slow path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
-import attrs
 import tenacity
 
 from media_watch_tasks.cancellation import CancelToken
@@ -23,16 +22,18 @@ from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
 from media_watch_tasks.smb.entries import DIRECTORY_INFORMATION
 from media_watch_tasks.smb.fallback import SlowCalls
 from media_watch_tasks.smb.large import list_large
+from media_watch_tasks.smb.login import Credentials, Login
 from media_watch_tasks.smb.operations import CompoundRefused, Listing, ListingEnd, Look
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.statuses import GONE, Status, describe
 from media_watch_tasks.smb.wire import Access, Message, Options, ProtocolViolation, Share
 
-__all__ = ["TRIES", "Credentials", "ShareSession", "load_smbprotocol"]
+__all__ = ["TRIES", "ShareSession", "load_smbprotocol"]
 
 logger = logging.getLogger(__name__)
 
+_PACKAGES = frozenset({"smbprotocol", "smbclient", "spnego", "cryptography"})
 TRIES = 3
 """How often a login, or one request, is tried before the place counts as offline."""
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 4.0
@@ -46,29 +47,14 @@ def load_smbprotocol() -> ModuleType:
     try:
         return importlib.import_module("media_watch_tasks.smb._smbprotocol")
     except ImportError as error:
-        if error.name is None or error.name.partition(".")[0] not in {"smbprotocol", "smbclient", "spnego", "cryptography"}:
+        if error.name is None or error.name.partition(".")[0] not in {
+            "smbprotocol",
+            "smbclient",
+            "spnego",
+            "cryptography",
+        }:
             raise
         raise MissingDependencyError("SMB", package="smbprotocol", extra="smb") from error
-
-
-@attrs.frozen(kw_only=True)
-class Credentials:
-    """Where to log in, and how. Its text holds no secret."""
-
-    host: str
-    port: int
-    share: str
-    username: str
-    password: Callable[[], str] = attrs.field(repr=False)
-    encrypt: bool | None
-    require_signing: bool
-    auth: str
-    timeout: float
-
-    @property
-    def place(self) -> str:
-        """The share, for messages."""
-        return f"//{self.host}/{self.share}"
 
 
 class ShareSession:
@@ -106,7 +92,7 @@ class ShareSession:
 
     @property
     def slow(self) -> SlowCalls:
-        """smbprotocol's own calls, over a connection of their own."""
+        """The calls of smbprotocol, over a connection of their own."""
         with self._lock:
             if self._slow is None:
                 self._slow = SlowCalls(self.credentials, self._module)
@@ -273,7 +259,7 @@ class ShareSession:
         )
 
     def volume(self) -> tuple[Look, bytes]:
-        """A look at the root of the share, and its FileFsVolumeInformation (MS-FSCC 2.5.9; empty where there is none)."""
+        """A look at the root of the share, and its FileFsVolumeInformation (MS-FSCC 2.5.9), empty if it has none."""
         if self._fast:
             try:
                 return self.attempt(self._volume)
@@ -316,13 +302,12 @@ class ShareSession:
         logger.debug("smb login", extra={"place": credentials.place, "dialect": f"0x{login.dialect:04x}"})
         return channel
 
-    def _admit(self, link: Any) -> Any:
+    def _admit(self, link: Any) -> Login:  # noqa: ANN401 - a Link, whose module is loaded at run time
         if not link.is_known:
             self.use_slow_path(f"unknown dialect 0x{link.dialect:04x}")
             raise CompoundRefused(f"the dialect 0x{link.dialect:04x} is not known to the fast path")
-        login = link.hand_over()
+        login: Login = link.hand_over()
         if login.is_dfs:
             self.use_slow_path("the share is part of a DFS name space")
             raise CompoundRefused("the share is part of a DFS name space")
         return login
-

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -32,11 +33,12 @@ from media_watch_tasks.smb.entries import (
     unsafe_names,
 )
 from media_watch_tasks.smb.large import DirectoryTooLarge, list_large
+from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.operations import CompoundRefused, Listing, ListingEnd
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.session import TRIES, ShareSession
 from media_watch_tasks.smb.statuses import DENIED, Status, describe
-from media_watch_tasks.smb.wire import Message, Opened, ProtocolViolation
+from media_watch_tasks.smb.wire import Message, Opened, Options, ProtocolViolation
 
 __all__ = ["Chosen", "Walk", "Walked", "stamp_of"]
 
@@ -174,7 +176,7 @@ class Walk:
                 node.known = self._known.get(node.path)
                 if node.known is not None and self._recursive:
                     self._add_children(node, node.known.directories)
-            self._try(node, lambda node=node: self._send(node))
+            self._try(node, self._send)
 
     def _may_ask(self) -> bool:
         if self._waiting[0] is self._order[0] or self._is_dropped(self._waiting[0]):
@@ -184,9 +186,9 @@ class Walk:
         room = self._asked < _IN_FLIGHT * max(len(self._session.pool.channels), 1)
         return room and self._ahead_rows < _AHEAD_ROWS and self._ahead < _AHEAD_DIRECTORIES
 
-    def _try(self, node: _Node, step: Callable[[], None]) -> None:
+    def _try(self, node: _Node, step: Callable[[_Node], None]) -> None:
         try:
-            step()
+            step(node)
         except (ChannelLost, ProtocolViolation) as error:
             self._again(node, error)
         except CompoundRefused as error:
@@ -211,10 +213,10 @@ class Walk:
         pool.post(channel, messages, inbox=self._inbox, token=node)
         self._asked += 1
 
-    def _messages(self, node: _Node, login: Any) -> tuple[Message, ...]:
+    def _messages(self, node: _Node, login: Login) -> tuple[Message, ...]:
         path = to_share(self._full(node.path))
         if node.known is not None:
-            return operations.look(path, options=operations.Options.DIRECTORY)
+            return operations.look(path, options=Options.DIRECTORY)
         return operations.listing(path, login, node.information_class)
 
     def _full(self, path: bytes) -> bytes:
@@ -228,9 +230,9 @@ class Walk:
             self._asked -= 1
             node: _Node = exchange.token
             if not self._is_dropped(node):
-                self._try(node, lambda node=node, exchange=exchange: self._read(node, exchange))
+                self._try(node, partial(self._read, exchange))
 
-    def _read(self, node: _Node, exchange: Exchange) -> None:
+    def _read(self, exchange: Exchange, node: _Node) -> None:
         replies = exchange.result()
         if node.known is not None:
             looked = operations.read_head(replies)
