@@ -22,6 +22,7 @@ __all__ = [
     "BaselineRequiredError",
     "ConfigurationError",
     "DestinationFull",
+    "DestinationOfflineError",
     "LeaseLost",
     "MediaWatchError",
     "MissingDependencyError",
@@ -111,6 +112,10 @@ class AuthenticationRequiredError(MediaWatchError):
 
 class DestinationFull(MediaWatchError):  # noqa: N818 - the name says the finding
     """The destination has no room left: it pauses with a back-off, no attempt is spent."""
+
+
+class DestinationOfflineError(DestinationFull):
+    """The destination cannot be used at all now (gone, read-only, not the one it was): it pauses as a full one does."""
 
 
 class RateLimited(MediaWatchError):  # noqa: N818 - the name says the finding

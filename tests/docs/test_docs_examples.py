@@ -6,6 +6,7 @@ A comment before a block says how:
     <!-- continues -->                the blocks before it on the page, up to one without this comment, go before it
     <!-- given: clip.mp4 backup/ -->  files and folders that are there when it starts
     <!-- with: /mnt/a=a /mnt/b=b -->  paths that a reader understands, and what stands for them here
+    <!-- pytest -->                   it is a test module: pytest runs it, and at least one test must pass
     <!-- SIGTERM once: backup/a -->   it runs until it is told to stop; that is done when it listens for that signal
                                       and the file has appeared
 """
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 HANG_GUARD_SECONDS = 100
 _MARKER = re.compile(r"\s*<!--\s*([\w ]+?)\s*(?::\s*(.*?))?\s*-->\s*")
 _FENCE = re.compile(r"(\s*)```+\s*\{?([\w-]*)\}?.*")
-_MARKERS = {"not run", "continues", "given", "with", "SIGTERM once"}
+_MARKERS = {"not run", "continues", "given", "with", "pytest", "SIGTERM once"}
 
 
 @attrs.frozen
@@ -87,7 +88,10 @@ def _pages() -> dict[str, str]:
 
 
 BLOCKS = [block for page, text in _pages().items() for block in _blocks(page, text)]
-RUN = [block for block in BLOCKS if "not run" not in block.markers]
+SHOWN = [block for block in BLOCKS if "not run" in block.markers]
+# A block that others continue is run as their beginning.
+_BEGINNINGS = {(block.page, block.line) for end in BLOCKS if end not in SHOWN for block in end.before}
+RUN = [block for block in BLOCKS if block not in SHOWN and (block.page, block.line) not in _BEGINNINGS]
 
 
 def _listens_for_sigterm(pid: int) -> bool:
@@ -104,14 +108,15 @@ def _run(block: Block, folder: Path) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(name.encode() * 1_000)
-    program = folder / "example.py"
+    program = folder / "test_example.py"
     program.write_text(block.program, encoding="utf-8")
+    command = [sys.executable, "-W", "error", str(program)]
+    if "pytest" in block.markers:
+        command[3:3] = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder)]
     output = folder / "output.txt"
     awaited = block.markers.get("SIGTERM once")
     with output.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(program)], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             if awaited is not None:
                 guard = time.monotonic() + HANG_GUARD_SECONDS
@@ -135,8 +140,14 @@ def test_a_python_block_runs_as_it_stands(block: Block, tmp_path: Path) -> None:
 
 
 def test_a_block_is_left_out_only_for_a_reason() -> None:
-    bare = [f"{block.page}:{block.line}" for block in BLOCKS if not (block.markers.get("not run") or block in RUN)]
-    assert bare == []
+    assert [f"{block.page}:{block.line}" for block in SHOWN if not block.markers["not run"]] == []
+
+
+def test_every_other_block_is_run() -> None:
+    run = {(part.page, part.line) for block in RUN for part in (*block.before, block)}
+    shown = {(block.page, block.line) for block in SHOWN}
+    assert run | shown == {(block.page, block.line) for block in BLOCKS}
+    assert run & shown == set(), "a block that runs continues one that does not"
 
 
 def test_every_marker_is_one_that_means_something() -> None:
@@ -195,6 +206,16 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 threading.Event().wait()
 ```
 
+<!-- pytest -->
+```python
+def test_that_is_right(): assert True
+```
+
+<!-- pytest -->
+```python
+def test_that_is_wrong(): assert False
+```
+
 ```text
 no Python
 ```
@@ -203,18 +224,18 @@ no Python
 
 def test_blocks_are_found_with_their_markers() -> None:
     blocks = list(_blocks("page", PLANTED))
-    assert [block.line for block in blocks] == [4, 9, 14, 20, 26, 32]
+    assert [block.line for block in blocks] == [4, 9, 14, 20, 26, 32, 41, 46]
     assert blocks[1].program == "first = 1\nassert first == 1"
     assert blocks[2].markers == {"not run": "it needs a NAS"}
     assert blocks[3].given == ["in/clip.mp4", "out/"]
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, 5])
+@pytest.mark.parametrize("number", [0, 1, 3, 5, 6])
 def test_a_right_block_passes(number: int, tmp_path: Path) -> None:
     _run(list(_blocks("page", PLANTED))[number], tmp_path)
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [2, 4, 7])
 def test_a_wrong_block_fails(number: int, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="ended with 1"):
         _run(list(_blocks("page", PLANTED))[number], tmp_path)

@@ -60,7 +60,7 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def sources(self) -> Sequence[SourceState]:
-        """All sources, by id."""
+        """All sources that have a record or had a scan lease, by id."""
 
     @abstractmethod
     def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
@@ -68,11 +68,15 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:
-        """The right to scan the source, None while another scanner holds it and its lease has not ended."""
+        """The right to scan the source, None while another scanner holds it and its lease has not ended.
+
+        Its end is judged by the boot clock; a reboot ends it too. Every call asks as another scanner, whatever its
+        `owner`, a name for people.
+        """
 
     @abstractmethod
     def extend_scan(self, lease: ScanLease, *, lease_ns: int) -> bool:
-        """Hold it for longer; False if it was lost to another scanner."""
+        """Hold it for longer; False if it was lost to another scanner or given back. A late call is in time."""
 
     @abstractmethod
     def release_scan(self, lease: ScanLease) -> None:
@@ -80,18 +84,20 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
-        """Compare a page with what is known; reads with one statement, writes nothing.
+        """Compare a page with what is known at one moment; writes nothing.
 
         `after` is the last name of the directory's previous page (None for its first): only names behind it and up to
         the page's last one (or the end, on a complete page) are compared, so that `missing` is right for each page.
+        Of an `unchanged` page everything known counts as unchanged.
         """
 
     @abstractmethod
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         """Write what was seen: new and changed assets, the completed directory, the checkpoint.
 
-        False if the lease was lost. A changed asset gets `unchanged_since` = now; an asset known as missing is present again. With `baseline` new
-        assets are marked as baseline. An empty record writes nothing. Idempotent.
+        False if the lease was lost; nothing is written then. A changed asset gets `unchanged_since` = now; an asset
+        known as missing is present again. With `baseline` new assets (and missing ones that are back) are marked as
+        baseline; without it a changed asset loses the mark. An empty record writes nothing. Idempotent.
         """
 
     @abstractmethod
@@ -104,11 +110,17 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def iterate_assets(self, source_id: str) -> Iterable[AssetState]:
-        """All assets of a source that are present, by path; read in portions, so that memory stays flat."""
+        """All assets of a source that are present, in the order of a scan; read in portions: memory stays flat.
+
+        What is written meanwhile may or may not be seen.
+        """
 
     @abstractmethod
     def update_seen(self, source_id: str, found: Mapping[bytes, Fingerprint]) -> None:
-        """A fresh look showed these fingerprints: record them as `record_page` would for changed assets."""
+        """A fresh look showed these fingerprints: record them as `record_page` would for changed assets.
+
+        Assets that are not known are passed over, so that the next scan finds them new. File ids stay.
+        """
 
     @abstractmethod
     def mark_missing(self, source_id: str, asset_ids: Sequence[bytes]) -> int:
@@ -116,7 +128,11 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
-        """Keep what a prober found in this version."""
+        """Keep what a prober found in this version.
+
+        It replaces what is kept, unless that describes the version that stands there now and this does not. Nothing is
+        kept of an asset that is not known.
+        """
 
     @abstractmethod
     def save_identity(self, source_id: str, identity: RootIdentity) -> None:

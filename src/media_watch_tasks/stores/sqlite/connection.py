@@ -58,7 +58,7 @@ class Connection:
         """Open the file; raises the driver's errors. `set_up` and `configure` follow."""
         database = factory(path, synchronous=synchronous)
         database.connect(reuse_if_open=True)
-        # Peewee's execute_sql and atomic() take a third of a small transaction: the driver's connection is used directly.
+        # Peewee's execute_sql and atomic() take a third of a small transaction: the driver's connection is used.
         self.driver: _Driver = database.connection()
         self.lock = threading.RLock()
         self.synchronous = synchronous

@@ -118,6 +118,10 @@ class Database:
         """The number of rows that the last INSERT, UPDATE or DELETE of this transaction wrote."""
         return int(self.execute("SELECT changes()")[0][0])
 
+    def total_changes(self) -> int:
+        """The number of rows that this transaction's connection has written so far, triggers included."""
+        return int(self.execute("SELECT total_changes()")[0][0])
+
     def data_version(self) -> int:
         """A number that differs whenever anything was committed since it was last asked. Cheap to poll."""
         if getpid() != self._pid:

@@ -1,8 +1,96 @@
-"""The tables of the media state store, as version 1 of the schema has them."""
+"""The tables of the media state store, as version 1 of the schema has them.
+
+An asset row is thin, and stands where a page of a scan looks for it: the rows of a directory lie side by side, in the
+order of their names, so that an unchanged directory is one short range read. Paths of directories are stored as
+`model.identity.order_key`, whose byte order is the order of a scan. What a prober found is kept apart. Texts are
+written by `text_codec`; times are wall times in UTC nanoseconds, except for the end of a scan's lease.
+"""
 
 from __future__ import annotations
 
 __all__ = ["MEDIA_SCHEMA"]
 
-MEDIA_SCHEMA: tuple[str, ...] = ()
+MEDIA_SCHEMA: tuple[str, ...] = (
+    # identity_strong is NULL where no root was accepted yet. The lease ends by the boot clock of the boot it names.
+    """
+    CREATE TABLE source (
+        id INTEGER PRIMARY KEY,
+        source_id TEXT NOT NULL UNIQUE,
+        baseline TEXT NOT NULL DEFAULT 'none',
+        destinations TEXT NOT NULL DEFAULT '[]',
+        identity_strong TEXT,
+        identity_weak TEXT,
+        identity_stable INTEGER,
+        filter_spec TEXT,
+        checkpoint TEXT,
+        scans INTEGER NOT NULL DEFAULT 0,
+        last_complete_ns INTEGER,
+        scan_token INTEGER NOT NULL DEFAULT 0,
+        scan_held INTEGER NOT NULL DEFAULT 0,
+        scan_owner TEXT,
+        scan_boot_id TEXT,
+        scan_ends_boot_ns INTEGER
+    )
+    """,
+    """
+    CREATE TABLE owed_directory (
+        source INTEGER NOT NULL,
+        path BLOB NOT NULL,
+        PRIMARY KEY (source, path)
+    ) WITHOUT ROWID
+    """,
+    # `digest` is that of the present assets, see page_digest. The columns behind it hold the stamp of the last complete
+    # listing, and when it was first seen.
+    """
+    CREATE TABLE directory (
+        id INTEGER PRIMARY KEY,
+        source INTEGER NOT NULL,
+        path BLOB NOT NULL,
+        listed INTEGER NOT NULL DEFAULT 0,
+        digest BLOB,
+        mtime_ns INTEGER,
+        ctime_ns INTEGER,
+        file_id,
+        stamped_ns INTEGER,
+        UNIQUE (source, path)
+    )
+    """,
+    # file_id has no type: an integer, or a BLOB where it exceeds 64 bits (see path_codec).
+    """
+    CREATE TABLE asset (
+        directory INTEGER NOT NULL,
+        name BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        file_id,
+        unchanged_since_ns INTEGER NOT NULL,
+        first_seen_ns INTEGER NOT NULL,
+        missing_since_ns INTEGER,
+        baseline INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (directory, name)
+    ) WITHOUT ROWID
+    """,
+    # An asset changed by hand must not hide behind the digest of its directory. `record_page` alone inserts assets.
+    """
+    CREATE TRIGGER asset_changed AFTER UPDATE OF name, size, mtime_ns, missing_since_ns ON asset BEGIN
+        UPDATE directory SET digest = NULL WHERE id = new.directory AND digest IS NOT NULL;
+    END
+    """,
+    """
+    CREATE TRIGGER asset_deleted AFTER DELETE ON asset BEGIN
+        UPDATE directory SET digest = NULL WHERE id = old.directory AND digest IS NOT NULL;
+    END
+    """,
+    # Rows of kilobytes: with a rowid, so that the key's index stays small.
+    """
+    CREATE TABLE metadata (
+        directory INTEGER NOT NULL,
+        name BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (directory, name)
+    )
+    """,
+)
 """Statements that create the tables and indices, in order."""

@@ -1,0 +1,5 @@
+"""Schedulers: what runs a job again and again."""
+
+from media_watch_tasks.schedulers.interval import IntervalScheduler
+
+__all__ = ["IntervalScheduler"]

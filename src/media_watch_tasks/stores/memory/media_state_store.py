@@ -1,0 +1,244 @@
+"""MemoryMediaStateStore: what is known of the sources in dicts, the clearest statement of what the interface says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from media_watch_tasks.abc.stores import MediaStateStore
+from media_watch_tasks.clock import Clock, SystemClock
+from media_watch_tasks.model.assets import MediaAsset, RootIdentity
+from media_watch_tasks.model.identity import Fingerprint, join, order_key, split
+from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.model.scans import ScanPage
+from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
+
+__all__ = ["MemoryMediaStateStore"]
+
+
+@attrs.define
+class _Source:
+    """Everything that is known of one source."""
+
+    state: SourceState
+    token: int = 0
+    held_until_ns: int | None = None
+    """End of the scan lease by the boot clock; None while nobody holds it."""
+    boot_id: str = ""
+    listed: set[bytes] = attrs.field(factory=set)
+    assets: dict[bytes, dict[bytes, AssetState]] = attrs.field(factory=dict)
+    """By directory, then by name."""
+
+    def all_assets(self) -> Iterator[AssetState]:
+        for directory in sorted(self.assets, key=order_key):
+            inside = self.assets[directory]
+            yield from (inside[name] for name in sorted(inside))
+
+
+class MemoryMediaStateStore(MediaStateStore):
+    """What is known of the sources, gone when the process ends: for tests and trials. It shares no transaction."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._lock = threading.RLock()
+        self._sources: dict[str, _Source] = {}
+
+    def source(self, source_id: str) -> SourceState:
+        """See `MediaStateStore`."""
+        with self._lock:
+            known = self._sources.get(source_id)
+            return known.state if known else SourceState(source_id=source_id)
+
+    def sources(self) -> Sequence[SourceState]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            return tuple(self._sources[source_id].state for source_id in sorted(self._sources))
+
+    def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
+        """See `MediaStateStore`."""
+        with self._lock:
+            if lease is not None and (lease.source_id != state.source_id or not self._holds(lease)):
+                return False
+            self._place(state.source_id).state = state
+            return True
+
+    def save_identity(self, source_id: str, identity: RootIdentity) -> None:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._place(source_id)
+            source.state = attrs.evolve(source.state, identity=identity)
+
+    def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:  # noqa: ARG002 - for people
+        """See `MediaStateStore`."""
+        with self._lock:
+            source, now, boot_id = self._place(source_id), self._clock.boot_ns(), self._clock.boot_id()
+            held = source.held_until_ns is not None and source.boot_id == boot_id
+            if held and source.held_until_ns is not None and source.held_until_ns > now:
+                return None
+            source.token += 1
+            source.held_until_ns, source.boot_id = now + lease_ns, boot_id
+            return ScanLease(source_id, source.token)
+
+    def extend_scan(self, lease: ScanLease, *, lease_ns: int) -> bool:
+        """See `MediaStateStore`."""
+        with self._lock:
+            if not self._holds(lease):
+                return False
+            source = self._sources[lease.source_id]
+            source.held_until_ns, source.boot_id = self._clock.boot_ns() + lease_ns, self._clock.boot_id()
+            return True
+
+    def release_scan(self, lease: ScanLease) -> None:
+        """See `MediaStateStore`."""
+        with self._lock:
+            if self._holds(lease):
+                self._sources[lease.source_id].held_until_ns = None
+
+    def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._sources.get(page.source_id)
+            known = source.assets.get(page.directory, {}) if source else {}
+            present = {name: state for name, state in known.items() if state.missing_since_ns is None}
+            listed_before = source is not None and page.directory in source.listed
+        if page.unchanged:
+            return PageDiff(unchanged=len(present), listed_before=listed_before)
+        new: list[MediaAsset] = []
+        changed: list[MediaAsset] = []
+        for asset in page.assets:
+            state = present.get(asset.name)
+            if state is None:
+                new.append(asset)
+            elif state.fingerprint != asset.fingerprint:
+                changed.append(asset)
+        return PageDiff(
+            new=tuple(new),
+            changed=tuple(changed),
+            missing=tuple(join(page.directory, name) for name in _not_on_page(page, after, present)),
+            unchanged=len(page.rows) - len(new) - len(changed),
+            listed_before=listed_before,
+        )
+
+    def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
+        """See `MediaStateStore`."""
+        with self._lock:
+            if not self._holds(lease):
+                return False
+            source = self._sources[lease.source_id]
+            for asset in record.seen:
+                self._see(source, asset, baseline=baseline)
+            if record.complete:
+                source.listed.add(record.directory)
+            if record.checkpoint is not None:
+                source.state = attrs.evolve(source.state, checkpoint=record.checkpoint)
+            return True
+
+    def forget_seen(self, source_id: str) -> None:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._sources.get(source_id)
+            if source:
+                source.listed.clear()
+                source.assets.clear()
+
+    def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            return tuple(self._find(source_id, asset_id) for asset_id in asset_ids)
+
+    def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._sources.get(source_id)
+            states = [state for state in source.all_assets() if state.missing_since_ns is None] if source else []
+        yield from states
+
+    def update_seen(self, source_id: str, found: Mapping[bytes, Fingerprint]) -> None:
+        """See `MediaStateStore`."""
+        with self._lock:
+            for asset_id, fingerprint in found.items():
+                known = self._find(source_id, asset_id)
+                if known is not None:
+                    asset = MediaAsset(source_id, asset_id, *fingerprint, known.file_id)
+                    self._see(self._sources[source_id], asset, baseline=False)
+
+    def mark_missing(self, source_id: str, asset_ids: Sequence[bytes]) -> int:
+        """See `MediaStateStore`."""
+        now, marked = self._clock.now_ns(), 0
+        with self._lock:
+            for asset_id in asset_ids:
+                known = self._find(source_id, asset_id)
+                if known is not None and known.missing_since_ns is None:
+                    self._put(self._sources[source_id], attrs.evolve(known, missing_since_ns=now))
+                    marked += 1
+        return marked
+
+    def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
+        """See `MediaStateStore`."""
+        with self._lock:
+            known = self._find(source_id, asset_id)
+            if known is None or (known.current_metadata is not None and fingerprint != known.fingerprint):
+                return
+            described = attrs.evolve(known, metadata=metadata, metadata_fingerprint=fingerprint)
+            self._put(self._sources[source_id], described)
+
+    def count_assets(self, source_id: str) -> tuple[int, int]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._sources.get(source_id)
+            states = list(source.all_assets()) if source else []
+        missing = sum(state.missing_since_ns is not None for state in states)
+        return len(states) - missing, missing
+
+    def _place(self, source_id: str) -> _Source:
+        return self._sources.setdefault(source_id, _Source(SourceState(source_id=source_id)))
+
+    def _holds(self, lease: ScanLease) -> bool:
+        source = self._sources.get(lease.source_id)
+        return source is not None and source.token == lease.token and source.held_until_ns is not None
+
+    def _find(self, source_id: str, asset_id: bytes) -> AssetState | None:
+        directory, name = split(asset_id)
+        source = self._sources.get(source_id)
+        return source.assets.get(directory, {}).get(name) if source else None
+
+    def _put(self, source: _Source, state: AssetState) -> None:
+        directory, name = split(state.asset_id)
+        source.assets.setdefault(directory, {})[name] = state
+
+    def _see(self, source: _Source, asset: MediaAsset, *, baseline: bool) -> None:
+        now = self._clock.now_ns()
+        known = self._find(asset.source_id, asset.asset_id)
+        if known is None:
+            state = AssetState(
+                source_id=asset.source_id,
+                asset_id=asset.asset_id,
+                fingerprint=asset.fingerprint,
+                file_id=asset.file_id,
+                unchanged_since_ns=now,
+                first_seen_ns=now,
+                baseline=baseline,
+            )
+        elif known.missing_since_ns is None and known.fingerprint == asset.fingerprint:
+            state = attrs.evolve(known, file_id=asset.file_id)
+        else:
+            state = attrs.evolve(
+                known,
+                fingerprint=asset.fingerprint,
+                file_id=asset.file_id,
+                unchanged_since_ns=now,
+                missing_since_ns=None,
+                # The mark belongs to a version: a later one that no baseline recorded loses it.
+                baseline=baseline and (known.baseline or known.missing_since_ns is not None),
+            )
+        self._put(source, state)
+
+
+def _not_on_page(page: ScanPage, after: bytes | None, names: Mapping[bytes, object]) -> list[bytes]:
+    """The names, sorted, that the page speaks for and does not have."""
+    listed = {row[0] for row in page.rows}
+    first = b"" if after is None else after
+    last = None if page.complete else page.rows[-1][0] if page.rows else first
+    return sorted(name for name in names if name > first and (last is None or name <= last) and name not in listed)

@@ -1,0 +1,180 @@
+"""Pages of a scan: compared with what is known, and written where they differ."""
+
+from __future__ import annotations
+
+from media_watch_tasks.errors import ConfigurationError
+from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.identity import display_text, join, order_key, split
+from media_watch_tasks.model.scans import ScanPage
+from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
+from media_watch_tasks.stores.sqlite.connection import Row
+from media_watch_tasks.stores.sqlite.page_digest import listing_digest, refresh_digest
+from media_watch_tasks.stores.sqlite.path_codec import file_id_to_sql
+from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
+from media_watch_tasks.stores.sqlite.text_codec import to_sql
+
+__all__ = ["ScannedPages"]
+
+_DIRECTORY = "FROM directory AS d WHERE d.source = (SELECT id FROM source WHERE source_id = ?) AND d.path = ?"
+# The last row tells of the directory, the rows before it are its present assets, shaped like those of a page. No ORDER
+# BY: the key of the table gives them in the order of their names, and another order would cost time alone.
+_KNOWN = f"""
+SELECT a.name, a.size, a.mtime_ns
+FROM (SELECT d.id {_DIRECTORY}) AS place CROSS JOIN asset AS a ON a.directory = place.id
+WHERE a.missing_since_ns IS NULL {{names}}
+UNION ALL
+SELECT d.id, d.listed, NULL {_DIRECTORY}
+"""  # noqa: S608 - made of constants
+_KNOWN_WHOLE = _KNOWN.format(names="")
+_KNOWN_AFTER = _KNOWN.format(names="AND a.name > ?")
+_KNOWN_UP_TO = _KNOWN.format(names="AND a.name <= ?")
+_KNOWN_BETWEEN = _KNOWN.format(names="AND a.name > ? AND a.name <= ?")
+_KNOWN_COUNT = f"""
+SELECT d.listed, (SELECT count(*) FROM asset AS a WHERE a.directory = d.id AND a.missing_since_ns IS NULL)
+{_DIRECTORY}
+"""  # noqa: S608 - made of constants
+_LISTED = f"SELECT d.listed, d.digest {_DIRECTORY}"
+
+_WRITE_DIRECTORY = """
+INSERT INTO directory (source, path, listed) VALUES (?, ?, ?)
+ON CONFLICT (source, path) DO UPDATE SET listed = max(listed, excluded.listed), digest = NULL
+RETURNING id
+"""
+_INSERT_ASSET = """
+INSERT INTO asset (directory, name, size, mtime_ns, file_id, unchanged_since_ns, first_seen_ns, baseline)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (directory, name) DO
+"""
+_WRITE_NEW = _INSERT_ASSET + "NOTHING"
+# The mark `baseline` belongs to a version: a later one that no baseline recorded loses it.
+_WRITE_ANY = (
+    _INSERT_ASSET
+    + """
+UPDATE SET
+    size = excluded.size, mtime_ns = excluded.mtime_ns, file_id = excluded.file_id,
+    unchanged_since_ns = CASE
+        WHEN (size, mtime_ns) = (excluded.size, excluded.mtime_ns) AND missing_since_ns IS NULL THEN unchanged_since_ns
+        ELSE excluded.unchanged_since_ns
+    END,
+    baseline = CASE
+        WHEN missing_since_ns IS NOT NULL THEN excluded.baseline
+        WHEN (size, mtime_ns) = (excluded.size, excluded.mtime_ns) THEN baseline
+        ELSE baseline AND excluded.baseline
+    END,
+    missing_since_ns = NULL
+WHERE (size, mtime_ns) <> (excluded.size, excluded.mtime_ns) OR missing_since_ns IS NOT NULL
+    OR file_id IS NOT excluded.file_id
+"""
+)
+_WRITE_CHECKPOINT = "UPDATE source SET checkpoint = ? WHERE id = ?"
+
+
+class ScannedPages(ScanLeases):
+    """The diff of a page, and its record."""
+
+    def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
+        """See `MediaStateStore`."""
+        if page.unchanged:
+            rows = self.database.execute(_KNOWN_COUNT, (to_sql(page.source_id), order_key(page.directory)))
+            listed, present = rows[0] if rows else (0, 0)
+            return PageDiff(unchanged=present, listed_before=bool(listed))
+        if after is None and page.complete:
+            rows = self.database.execute(_LISTED, (to_sql(page.source_id), order_key(page.directory)))
+            if not rows:
+                return PageDiff(new=tuple(page.assets), listed_before=False)
+            listed, digest = rows[0]
+            if digest is not None and digest == listing_digest(page.rows):
+                return PageDiff(unchanged=len(page.rows), listed_before=bool(listed))
+        known = self._known(page, after)
+        listed_before = bool(known.pop()[1]) if known else False
+        if tuple(known) == page.rows:
+            return PageDiff(unchanged=len(page.rows), listed_before=listed_before)
+        return _difference(page, known, listed_before=listed_before)
+
+    def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
+        """See `MediaStateStore`."""
+        path = order_key(record.directory)
+        first_listing = record.complete and not self._listed(lease, path)
+        if not record.seen and record.checkpoint is None and not first_listing:
+            return self.held_source(lease) is not None
+        now = self.clock.now_ns()
+        rows = [
+            (_name(asset, record), asset.size, asset.mtime_ns, file_id_to_sql(asset.file_id), now, now, int(baseline))
+            for asset in record.seen
+        ]
+        with self.transaction():
+            source = self.held_source(lease)
+            if source is None:
+                return False
+            if rows or first_listing:
+                directory = self.database.execute(_WRITE_DIRECTORY, (source, path, int(record.complete)))[0][0]
+                self._write_assets(directory, rows, record)
+                if record.complete:
+                    refresh_digest(self.database, directory)
+            if record.checkpoint is not None:
+                self.database.execute(_WRITE_CHECKPOINT, (to_sql(record.checkpoint), source))
+        return True
+
+    def _known(self, page: ScanPage, after: bytes | None) -> list[Row]:
+        place = (to_sql(page.source_id), order_key(page.directory))
+        # A page that ends in the middle of a directory speaks for the names up to its last one, without names for none.
+        last = None if page.complete else page.rows[-1][0] if page.rows else after or b""
+        if after is None:
+            if last is None:
+                return self.database.execute(_KNOWN_WHOLE, (*place, *place))
+            return self.database.execute(_KNOWN_UP_TO, (*place, last, *place))
+        if last is None:
+            return self.database.execute(_KNOWN_AFTER, (*place, after, *place))
+        return self.database.execute(_KNOWN_BETWEEN, (*place, after, last, *place))
+
+    def _listed(self, lease: ScanLease, path: bytes) -> bool:
+        rows = self.database.execute(_LISTED, (to_sql(lease.source_id), path))
+        return bool(rows and rows[0][0])
+
+    def _write_assets(self, directory: int, rows: list[Row], record: PageRecord) -> None:
+        values = [(directory, *row) for row in rows]
+        before = self.database.total_changes()
+        try:
+            self.database.executemany(_WRITE_NEW, values)
+            # The statement for rows that are there already costs half as much again per row, even where none is.
+            if self.database.total_changes() - before < len(values):
+                self.database.executemany(_WRITE_ANY, values)
+        except OverflowError as error:
+            raise ConfigurationError(
+                f"the directory {display_text(record.directory) or '.'} has a size or mtime beyond 64 bits: the "
+                "scanner passes such values through media_watch_tasks.model.identity.within_int64"
+            ) from error
+
+
+def _difference(page: ScanPage, known: list[Row], *, listed_before: bool) -> PageDiff:
+    assets = page.assets
+    known_rows = {row[0]: row for row in known}
+    new: list[MediaAsset] = []
+    changed: list[MediaAsset] = []
+    for index, row in enumerate(page.rows):
+        known_row = known_rows.get(row[0])
+        if known_row is None:
+            new.append(assets[index])
+        elif known_row != row:
+            changed.append(assets[index])
+    missing: tuple[bytes, ...] = ()
+    if len(known_rows) + len(new) != len(page.rows):
+        names = {row[0] for row in page.rows}
+        missing = tuple(join(page.directory, name) for name in known_rows if name not in names)
+    return PageDiff(
+        new=tuple(new),
+        changed=tuple(changed),
+        missing=missing,
+        unchanged=len(page.rows) - len(new) - len(changed),
+        listed_before=listed_before,
+    )
+
+
+def _name(asset: MediaAsset, record: PageRecord) -> bytes:
+    directory, name = split(asset.asset_id)
+    if directory != record.directory:
+        raise ConfigurationError(
+            f"the asset {asset.display} does not stand in the directory {display_text(record.directory) or '.'} of its "
+            "page: the scanner yields each directory as pages of its own"
+        )
+    return name

@@ -1,0 +1,122 @@
+"""The records of sources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from media_watch_tasks.model.assets import RootIdentity
+from media_watch_tasks.model.identity import order_key
+from media_watch_tasks.model.sources import BaselineState, ScanLease, SourceState
+from media_watch_tasks.stores.sqlite.connection import Row
+from media_watch_tasks.stores.sqlite.path_codec import from_order_key
+from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
+from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
+
+__all__ = ["SourceRecords"]
+
+_READ = """
+SELECT id, source_id, baseline, destinations, identity_strong, identity_weak, identity_stable, filter_spec, checkpoint,
+    scans, last_complete_ns, owed_directory.path
+FROM source LEFT JOIN owed_directory ON owed_directory.source = source.id
+"""
+_WRITE = """
+INSERT INTO source (source_id, baseline, destinations, identity_strong, identity_weak, identity_stable, filter_spec,
+    checkpoint, scans, last_complete_ns)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (source_id) DO UPDATE SET
+    baseline = excluded.baseline, destinations = excluded.destinations, identity_strong = excluded.identity_strong,
+    identity_weak = excluded.identity_weak, identity_stable = excluded.identity_stable,
+    filter_spec = excluded.filter_spec, checkpoint = excluded.checkpoint, scans = excluded.scans,
+    last_complete_ns = excluded.last_complete_ns
+RETURNING id
+"""
+_WRITE_IDENTITY = """
+INSERT INTO source (source_id, identity_strong, identity_weak, identity_stable) VALUES (?, ?, ?, ?)
+ON CONFLICT (source_id) DO UPDATE SET identity_strong = excluded.identity_strong,
+    identity_weak = excluded.identity_weak, identity_stable = excluded.identity_stable
+"""
+_READ_OWED = "SELECT path FROM owed_directory WHERE source = ?"
+
+
+class SourceRecords(ScanLeases):
+    """What is kept once for each source."""
+
+    def source(self, source_id: str) -> SourceState:
+        """See `MediaStateStore`."""
+        states = _states(self.database.execute(_READ + " WHERE source_id = ?", (to_sql(source_id),)))
+        return states[0] if states else SourceState(source_id=source_id)
+
+    def sources(self) -> Sequence[SourceState]:
+        """See `MediaStateStore`. A source appears with its first record or scan lease."""
+        return tuple(sorted(_states(self.database.execute(_READ)), key=lambda state: state.source_id))
+
+    def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
+        """See `MediaStateStore`."""
+        destinations = json.dumps(sorted(state.destinations))
+        values = (
+            to_sql(state.source_id),
+            state.baseline.value,
+            destinations,
+            *_identity_columns(state.identity),
+            to_sql(state.filter_spec),
+            to_sql(state.checkpoint),
+            state.scans,
+            state.last_complete_ns,
+        )
+        with self.transaction():
+            if lease is not None and (lease.source_id != state.source_id or self.held_source(lease) is None):
+                return False
+            source = self.database.execute(_WRITE, values)[0][0]
+            self._write_owed(source, frozenset(order_key(directory) for directory in state.owed))
+        return True
+
+    def save_identity(self, source_id: str, identity: RootIdentity) -> None:
+        """See `MediaStateStore`."""
+        with self.transaction():
+            self.database.execute(_WRITE_IDENTITY, (to_sql(source_id), *_identity_columns(identity)))
+
+    def _write_owed(self, source: int, owed: frozenset[bytes]) -> None:
+        written = {path for (path,) in self.database.execute(_READ_OWED, (source,))}
+        if owed == written:
+            return
+        delete, insert = sorted(written - owed), sorted(owed - written)
+        self.database.executemany(
+            "DELETE FROM owed_directory WHERE source = ? AND path = ?", [(source, path) for path in delete]
+        )
+        self.database.executemany("INSERT INTO owed_directory VALUES (?, ?)", [(source, path) for path in insert])
+
+
+def _states(rows: Sequence[Row]) -> list[SourceState]:
+    owed: dict[int, set[bytes]] = {}
+    records: dict[int, Row] = {}
+    for source, *record, path in rows:
+        records[source] = tuple(record)
+        paths = owed.setdefault(source, set())
+        if path is not None:
+            paths.add(from_order_key(path))
+    return [_state(record, frozenset(owed[source])) for source, record in records.items()]
+
+
+def _state(record: Row, owed: frozenset[bytes]) -> SourceState:
+    source_id, baseline, destinations, strong, weak, stable, filter_spec, checkpoint, scans, last_complete_ns = record
+    identity = None
+    if strong is not None:
+        identity = RootIdentity(strong=from_sql(strong), weak=from_sql(weak), file_ids_stable=bool(stable))
+    return SourceState(
+        source_id=from_sql(source_id),
+        baseline=BaselineState(baseline),
+        destinations=frozenset(json.loads(destinations)),
+        identity=identity,
+        filter_spec=from_sql(filter_spec),
+        owed=owed,
+        checkpoint=from_sql(checkpoint),
+        scans=scans,
+        last_complete_ns=last_complete_ns,
+    )
+
+
+def _identity_columns(identity: RootIdentity | None) -> tuple[str | bytes | None, str | bytes | None, int | None]:
+    if identity is None:
+        return None, None, None
+    return to_sql(identity.strong), to_sql(identity.weak), int(identity.file_ids_stable)

@@ -1,0 +1,31 @@
+"""Texts as SQLite takes them. File names make texts with lone surrogates, which no driver binds as text."""
+
+from __future__ import annotations
+
+from typing import overload
+
+__all__ = ["from_sql", "to_sql"]
+
+
+@overload
+def to_sql(text: str) -> str | bytes: ...
+@overload
+def to_sql(text: None) -> None: ...
+def to_sql(text: str | None) -> str | bytes | None:
+    """The text itself, or its UTF-8 with surrogatepass as a BLOB where it holds lone surrogates."""
+    if text is None:
+        return None
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+@overload
+def from_sql(value: str | bytes) -> str: ...
+@overload
+def from_sql(value: None) -> None: ...
+def from_sql(value: str | bytes | None) -> str | None:
+    """The text that `to_sql` was given."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
