@@ -291,7 +291,8 @@ class Channel:
             return int(following)
         if self._signer is not None:
             self._verify(message, message_id, flags)
-        if status in CONNECTION_OVER:
+        # Behind a request that failed, Samba answers the related ones with whatever comes to its mind.
+        if status in CONNECTION_OVER and (not index or exchange.replies[0].status == Status.SUCCESS):
             raise ChannelLost(f"the server ended the session: {describe(status)}")
         with self._lock:
             del self._waiting[message_id]

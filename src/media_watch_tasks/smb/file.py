@@ -18,7 +18,7 @@ from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.smb import wire
 from media_watch_tasks.smb.channel import LARGEST_REPLY, Channel, ChannelLost, Exchange
 from media_watch_tasks.smb.entries import filetime_to_ns, signed_id
-from media_watch_tasks.smb.operations import Look
+from media_watch_tasks.smb.operations import Look, largest_read
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.session import TRIES, ShareSession
 from media_watch_tasks.smb.statuses import Status, error_for
@@ -30,7 +30,6 @@ _MOST_AHEAD = 32
 """Requests in flight for one stream: 32 MiB cover 10 ms at 3 GB/s."""
 _FIRST_AHEAD = 2
 _FIRST_CHUNK = 64 * 1024
-_WITHOUT_MULTI_CREDIT = 64 * 1024
 
 _T = TypeVar("_T")
 
@@ -222,8 +221,7 @@ class SmbFile(io.RawIOBase, ByteSource):
 
     def _largest(self) -> int:
         channel, _ = self._held()
-        login = channel.login
-        return min(LARGEST_REPLY, login.max_read) if login.multi_credit else _WITHOUT_MULTI_CREDIT
+        return largest_read(channel.login)
 
     def _fetch(self, ranges: Sequence[tuple[int, int]]) -> list[list[bytes]]:
         if not self._session.fast:

@@ -26,6 +26,7 @@ __all__ = [
     "ListingEnd",
     "Look",
     "head",
+    "largest_read",
     "listing",
     "look",
     "read_head",
@@ -91,7 +92,7 @@ def look(path: str, *, options: int = Options.ANY, share: int = Share.ALL, acces
     return wire.create(path, access=access, share=share, options=options), wire.close()
 
 
-def head(path: str, length: int, offset: int = 0, *, share: int = Share.DENY_WRITE) -> tuple[Message, ...]:
+def head(path: str, length: int, offset: int, login: Login, *, share: int) -> tuple[Message, ...]:
     """Read up to `length` bytes of a file.
 
     With `Share.DENY_WRITE` the server refuses (SHARING_VIOLATION) while another client has the file open for writing:
@@ -99,7 +100,7 @@ def head(path: str, length: int, offset: int = 0, *, share: int = Share.DENY_WRI
     """
     return (
         wire.create(path, access=Access.READ, share=share, options=Options.FILE),
-        wire.read(offset=offset, length=min(length, LARGEST_REPLY)),
+        wire.read(offset=offset, length=min(length, largest_read(login))),
         wire.close(),
     )
 
@@ -111,6 +112,11 @@ def volume() -> tuple[Message, ...]:
         wire.query_info(info_type=2, information_class=1, length=1024),
         wire.close(),
     )
+
+
+def largest_read(login: Login) -> int:
+    """The most bytes that one READ asks for."""
+    return min(LARGEST_REPLY, login.max_read) if login.multi_credit else _SMALLEST
 
 
 def read_listing(replies: Sequence[Reply], information_class: int) -> Listing:

@@ -44,7 +44,7 @@ class SmbMediaResolver(MediaResolver):
 
     Args:
         connection: the share. The caller closes it.
-        root: the folder within the share, the same as the scanner's.
+        root, source_id: the same as the scanner's.
         in_use_delay: how long a file in use is left alone.
     """
 
@@ -53,12 +53,13 @@ class SmbMediaResolver(MediaResolver):
         connection: SmbConnection,
         root: str | bytes = "",
         *,
+        source_id: str | None = None,
         in_use_delay: timedelta = timedelta(seconds=30),
     ) -> None:
         self._connection = connection
         self._session = connection.session
         self._root = clean(root)
-        self._source_id = source_id_of(connection, self._root)
+        self._source_id = source_id or source_id_of(connection, self._root)
         self._in_use_delay = in_use_delay
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from struct import Struct
@@ -24,6 +25,7 @@ from media_watch_tasks.smb.wire import Access, Opened, Options
 __all__ = ["SmbMediaScanner", "source_id_of"]
 
 _PAGE = 1_000
+_LARGEST_MARKER = 65_536
 _VOLUME = Struct("<QI")
 _UNUSUAL = DIRECTORY | HIDDEN | SYSTEM | REPARSE_POINT
 
@@ -46,11 +48,13 @@ class SmbMediaScanner(MediaScanner, Filters):
     Args:
         connection: the share. The caller closes it.
         root: the folder within the share, `/` between its parts; all of the share by default.
-        filters: what to leave out; by default what NAS systems leave beside the files of people, and empty files.
+        filter: what to list; None: everything but what `MediaFilter()` leaves out.
+        source_id: the name in the database, `smb://host/share/folder` by default. A name of one's own lets the share
+            move to another host.
         file_ids: True lists the file id of every entry, which costs the server about a quarter more. Those of
             directories always come, those of files with the first look at them.
-        marker: a file relative to the root that tells this place from others: its id becomes part of the root's
-            identity, and a root without it is offline. It is never created here.
+        marker: path, relative to the root, of a file that must be there for the place to count as online. Its content
+            (up to 64 KiB) is part of the identity of the place. It is never created.
         max_directory_entries: a directory with more entries is a problem instead of a memory shortage.
     """
 
@@ -59,7 +63,8 @@ class SmbMediaScanner(MediaScanner, Filters):
         connection: SmbConnection,
         root: str | bytes = "",
         *,
-        filters: MediaFilter | None = None,
+        filter: MediaFilter | None = None,  # noqa: A002 - the word that users look for
+        source_id: str | None = None,
         file_ids: bool = False,
         marker: str | None = None,
         max_directory_entries: int = 5_000_000,
@@ -67,17 +72,18 @@ class SmbMediaScanner(MediaScanner, Filters):
         self._connection = connection
         self._session = connection.session
         self._root = clean(root)
-        self._filter = filters or MediaFilter()
+        self._filter = filter or MediaFilter()
         self._file_ids = file_ids
         self._marker = clean(marker) if marker else None
         if max_directory_entries < 1:
             raise ConfigurationError(f"max_directory_entries must be at least 1, not {max_directory_entries!r}")
         self._largest = max_directory_entries
-        self._source_id = source_id_of(connection, self._root)
+        self._source_id = source_id or source_id_of(connection, self._root)
+        self._earlier = (self._filter.spec, self._filter)
 
     @property
     def source_id(self) -> str:
-        """`smb://host/share/folder`."""
+        """The name of the place."""
         return self._source_id
 
     @property
@@ -87,7 +93,9 @@ class SmbMediaScanner(MediaScanner, Filters):
 
     def was_visible(self, spec: str, asset: MediaAsset) -> bool:
         """True if the filter of that earlier spec would have let this asset through."""
-        return MediaFilter.from_spec(spec).admits(asset.asset_id, asset.size)
+        if self._earlier[0] != spec:
+            self._earlier = (spec, MediaFilter.from_spec(spec))
+        return self._earlier[1].admits(asset.asset_id, asset.size)
 
     def identify(self, *, cancel: CancelToken) -> RootIdentity:
         """Look at the root, one or two frames each way.
@@ -114,9 +122,9 @@ class SmbMediaScanner(MediaScanner, Filters):
 
     def _marker_id(self) -> str:
         path = identity.join(self._root, self._marker or b"")
-        look = self._session.look(path, options=Options.FILE, access=Access.ATTRIBUTES)
-        opened = self._checked(look.opened, look.status, path)
-        return f"{opened.file_id or 0:x}:{opened.size}"
+        look = self._session.head(path, _LARGEST_MARKER)
+        self._checked(look.opened if not look.status else None, look.status, path)
+        return hashlib.sha256(look.data).hexdigest()[:32]
 
     def _checked(self, opened: Opened | None, status: int, path: bytes) -> Opened:
         if opened is not None:

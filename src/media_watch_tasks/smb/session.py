@@ -212,7 +212,7 @@ class ShareSession:
         return self.slow.look(path, length=length, offset=offset, access=Access.READ, share=share)
 
     def _head(self, channel: Channel, path: bytes, length: int, offset: int, share: int) -> Look:
-        exchange = self._pool.call(channel, operations.head(to_share(path), length, offset, share=share))
+        exchange = self._pool.call(channel, operations.head(to_share(path), length, offset, channel.login, share=share))
         look = operations.read_head(exchange.result())
         exchange.release()
         self.give_back(channel, look.leaked)
