@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +132,7 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def smb_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def smb_servers() -> Iterator[Callable[..., Server]]:
     """A function that gives the server with these settings, started once for all tests of this process."""
     if os.geteuid() != 0:
         pytest.skip("a private smbd that keeps its own accounts needs root")
@@ -143,7 +144,10 @@ def smb_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     def server(*lines: str, guest: bool = False) -> Server:
         key = (lines, guest)
         if key not in servers:
-            servers[key] = Server(tmp_path_factory.mktemp("smbd"), *lines, guest=guest)
+            # Not below pytest's own folder: the SMB user, who is not root, could not get into that.
+            root = Path(tempfile.mkdtemp(prefix="media-watch-smbd-"))
+            root.chmod(0o755)
+            servers[key] = Server(root, *lines, guest=guest)
         found = servers[key]
         if found.process is None:
             found.start()
@@ -152,6 +156,7 @@ def smb_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     yield server
     for found in servers.values():
         found.kill()
+        shutil.rmtree(found.root, ignore_errors=True)
 
 
 @pytest.fixture
