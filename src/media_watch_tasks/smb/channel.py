@@ -144,7 +144,8 @@ class Channel:
     ) -> Exchange:
         """Send the messages as one compound, each related to the one before.
 
-        A finished exchange is appended to `inbox`. Raises `ChannelLost` if the channel has ended or ends now.
+        A finished exchange is appended to `inbox`, one that failed in the sending too. Raises `ChannelLost` if the
+        channel had ended before.
         """
         exchange = Exchange(self, len(messages), inbox, token)
         with self._lock:
@@ -157,12 +158,10 @@ class Channel:
             try:
                 self._sock.sendall(frame)
             except OSError as error:
-                lost: MediaWatchError | None = ChannelLost(f"sending failed: {error}")
+                lost = ChannelLost(f"sending failed: {error}")
             else:
-                lost = None
-        if lost is not None:
-            self.fail(lost)
-            raise lost
+                return exchange
+        self.fail(lost)
         return exchange
 
     def _pack(self, messages: Sequence[Message], exchange: Exchange) -> bytes:

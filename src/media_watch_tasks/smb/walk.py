@@ -71,7 +71,7 @@ class Walked:
 
 class _Node:
     __slots__ = (
-        "attempts", "children", "dropped", "information_class", "key", "known", "parent", "path", "result", "silent",
+        "attempts", "children", "dropped", "information_class", "key", "known", "looked_up", "parent", "path", "result", "silent",
         "unique",
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ class _Node:
         self.information_class = information_class
         self.known: KnownDirectory | None = None
         self.children: dict[bytes, _Node] | None = None
+        self.looked_up = False
         self.silent = False
         self.dropped = False
         self.attempts = 0
@@ -172,7 +173,8 @@ class Walk:
             if not self._session.fast:
                 self._finish_slowly(node)
                 return
-            if self._known is not None and node.known is None and not node.attempts:
+            if self._known is not None and not node.looked_up:
+                node.looked_up = True
                 node.known = self._known.get(node.path)
                 if node.known is not None and self._recursive:
                     self._add_children(node, node.known.directories)
@@ -196,7 +198,9 @@ class Walk:
             heapq.heappush(self._waiting, node)
 
     def _again(self, node: _Node, error: MediaWatchError) -> None:
-        node.attempts += 1
+        # Many are lost with a connection; the first in order counts for all, and has to get through or end the walk.
+        if node is self._order[0]:
+            node.attempts += 1
         if node.attempts >= TRIES:
             raise SourceOfflineError(f"{self._session.credentials.place}: {error}") from error
         heapq.heappush(self._waiting, node)
