@@ -233,7 +233,19 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    between = Proxy(server.port)
-    yield between
-    between.close()
+def proxies() -> Iterator[Callable[[int], Proxy]]:
+    """A function that puts a proxy before a port."""
+    made: list[Proxy] = []
+
+    def proxy(port: int) -> Proxy:
+        made.append(Proxy(port))
+        return made[-1]
+
+    yield proxy
+    for between in made:
+        between.close()
+
+
+@pytest.fixture
+def proxy(server: Server, proxies: Callable[[int], Proxy]) -> Proxy:
+    return proxies(server.port)

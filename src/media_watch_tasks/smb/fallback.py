@@ -113,12 +113,15 @@ class SlowCalls:
         """Log in. Raises what the fast path raises."""
         credentials = self._credentials
         with self._lock, self._module.translated(credentials.place):
-            self._module.smbclient.register_session(
+            session = self._module.smbclient.register_session(
                 credentials.host, username=credentials.username, password=credentials.password(),
                 port=credentials.port, encrypt=credentials.encrypt, connection_timeout=int(credentials.timeout),
                 connection_cache=self._cache, auth_protocol=credentials.auth,
                 require_signing=credentials.require_signing,
             )  # fmt: skip
+            # A tree connect has to be signed under SMB 3.1.1, and smbprotocol signs all or nothing.
+            if session.signing_key and not session.encrypt_data:
+                session.signing_required = True
 
     @contextlib.contextmanager
     def handle(

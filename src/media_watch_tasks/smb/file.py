@@ -18,7 +18,7 @@ from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.smb import wire
 from media_watch_tasks.smb.channel import LARGEST_REPLY, Channel, ChannelLost, Exchange
 from media_watch_tasks.smb.entries import filetime_to_ns, signed_id
-from media_watch_tasks.smb.operations import Look, largest_read
+from media_watch_tasks.smb.operations import CompoundRefused, Look, largest_read
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.session import TRIES, ShareSession
 from media_watch_tasks.smb.statuses import Status, error_for
@@ -176,6 +176,9 @@ class SmbFile(io.RawIOBase, ByteSource):
         for attempt in range(1, TRIES + 1):
             try:
                 return step()
+            except CompoundRefused as error:
+                self._session.use_slow_path(str(error))
+                self._forget_ahead()
             except (ChannelLost, ProtocolViolation) as error:
                 self._channel = self._handle = None
                 self._forget_ahead()

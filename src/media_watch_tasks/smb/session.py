@@ -106,7 +106,9 @@ class ShareSession:
             SourceOfflineError: the server or the share cannot be reached.
         """
         if self._fast:
-            self._pool.ensure(1)
+            # What the fast path cannot do, the login says by leaving it.
+            with contextlib.suppress(CompoundRefused):
+                self._pool.ensure(1)
         if not self._fast:
             self.slow.connect()
 
