@@ -312,3 +312,17 @@ def test_threads_share_two_connections_with_a_scan(server: Any, connection: SmbC
         assert [job.result(timeout=60) for job in scans] == [200, 200]
         assert all(job.result(timeout=60) for job in reads)
     assert connection.status().connections <= 2
+
+
+def test_heads_of_many_files_cost_one_frame_each_and_an_unreadable_one_stops_none(
+    server: Any, connection: SmbConnection, other: OtherClient
+) -> None:
+    for number in range(300):
+        (server.share / f"{number:03d}.mp4").write_bytes(content_of(number, number))
+    paths = [f"{number:03d}.mp4" for number in range(300)]
+    before = frames(connection)
+    assert list(connection.read_heads(paths, 200)) == [content_of(number, number)[:200] for number in range(300)]
+    assert frames(connection) - before == 300
+    with other.open("002.mp4", "r+b"):
+        found = list(connection.read_heads(["001.mp4", "002.mp4", "gone.mp4", "003.mp4"]))
+    assert [type(one) for one in found] == [bytes, Snooze, AssetNotFound, bytes]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -10,8 +11,9 @@ import attrs
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
-from media_watch_tasks.errors import ConfigurationError, TransientError
+from media_watch_tasks.errors import ConfigurationError, MediaWatchError, TransientError
 from media_watch_tasks.model import identity
+from media_watch_tasks.smb.channel import LARGEST_REPLY
 from media_watch_tasks.smb.entries import DIRECTORY, Entry, SmbEntry, filetime_to_ns, signed_id
 from media_watch_tasks.smb.file import SmbFile
 from media_watch_tasks.smb.links import is_link
@@ -25,6 +27,7 @@ from media_watch_tasks.smb.wire import Access, Share
 __all__ = ["SmbConnection", "SmbStatus"]
 
 _LARGEST_DIRECTORY = 10_000_000
+_HEADS_AT_ONCE, _HEADS_HELD = 256, 16 << 20
 _DIALECTS = {0x0202: "2.0.2", 0x0210: "2.1", 0x0300: "3.0", 0x0302: "3.0.2", 0x0311: "3.1.1"}
 
 
@@ -217,6 +220,28 @@ class SmbConnection:
         if size < 0:
             raise ConfigurationError(f"size must not be negative: {size}")
         return self._read(clean(path), 0, size, Share.DENY_WRITE)
+
+    def read_heads(
+        self, paths: Iterable[str | bytes], size: int = 64 * 1024, *, cancel: CancelToken | None = None
+    ) -> Iterator[bytes | MediaWatchError]:
+        """The heads of many files in order: one frame each way for each, and many of them under way at once.
+
+        A file that cannot be read yields the exception that `read_partial` would have raised (for a file that is being
+        written a `Snooze`), and the rest goes on. `size` is at most 1 MiB.
+
+        Raises `SourceOfflineError`, `AuthenticationRequiredError`, `OperationCancelled`.
+        """
+        if not 0 <= size <= LARGEST_REPLY:
+            raise ConfigurationError(f"size must be between 0 and {LARGEST_REPLY}: {size}")
+        portion = max(_HEADS_HELD // max(size, 1), 1)
+        waiting = (clean(path) for path in paths)
+        while batch := list(itertools.islice(waiting, min(portion, _HEADS_AT_ONCE))):
+            looks = self._session.heads(batch, size, share=Share.DENY_WRITE, cancel=cancel)
+            for path, look in zip(batch, looks, strict=True):
+                if look.opened is None or look.status:
+                    yield error_for(look.status, f"cannot read {self.url}/{identity.display_text(path)}")
+                else:
+                    yield look.data
 
     def _read(self, path: bytes, offset: int, length: int, share: int) -> bytes:
         look = self._session.head(path, length, offset=offset, share=share)

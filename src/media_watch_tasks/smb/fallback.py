@@ -13,6 +13,7 @@ from struct import Struct
 from types import ModuleType
 from typing import Any
 
+from media_watch_tasks.errors import AuthenticationRequiredError
 from media_watch_tasks.smb import entries
 from media_watch_tasks.smb.channel import ChannelLost
 from media_watch_tasks.smb.entries import Entry
@@ -122,6 +123,10 @@ class SlowCalls:
             # A tree connect has to be signed under SMB 3.1.1, and smbprotocol signs all or nothing.
             if session.signing_key and not session.encrypt_data:
                 session.signing_required = True
+            if session.signing_key is None and credentials.username.casefold() != "guest":
+                raise AuthenticationRequiredError(
+                    f"{credentials.place} refuses the user: it offers a guest session", party="source"
+                )
 
     @contextlib.contextmanager
     def handle(

@@ -156,33 +156,64 @@ class ShareSession:
         cancel: CancelToken | None = None,
     ) -> list[Look]:  # fmt: skip
         """Look at many paths, all under way at once, in order."""
-        messages = [operations.look(to_share(path), options=options, share=share, access=access) for path in paths]
-        if not self._fast:
-            return [self.slow.look(path, access=access, share=share) for path in paths]
+
+        def messages(path: bytes, _channel: Channel) -> tuple[Message, ...]:
+            return operations.look(to_share(path), options=options, share=share, access=access)
+
+        def slowly(path: bytes) -> Look:
+            return self.slow.look(path, access=access, share=share)
+
+        return self._side_by_side(paths, messages, slowly, cancel)
+
+    def heads(
+        self, paths: Sequence[bytes], length: int, *, share: int, cancel: CancelToken | None = None
+    ) -> list[Look]:
+        """Read the heads of many files, all under way at once, in order. Keep the number of paths small."""
+
+        def messages(path: bytes, channel: Channel) -> tuple[Message, ...]:
+            return operations.head(to_share(path), length, 0, channel.login, share=share)
+
+        def slowly(path: bytes) -> Look:
+            return self.slow.look(path, length=length, access=Access.READ, share=share)
+
+        return self._side_by_side(paths, messages, slowly, cancel)
+
+    def _side_by_side(
+        self,
+        paths: Sequence[bytes],
+        messages: Callable[[bytes, Channel], tuple[Message, ...]],
+        slowly: Callable[[bytes], Look],
+        cancel: CancelToken | None,
+    ) -> list[Look]:
         looks: dict[int, Look] = {}
-        for attempt in range(1, TRIES + 1):
+        losses = 0
+        while self._fast and len(looks) < len(paths):
             try:
-                self._look_at(messages, looks, cancel)
-                break
+                self._ask_all(paths, messages, looks, cancel)
             except CompoundRefused as error:
                 self.use_slow_path(str(error))
-                return self.look_at(paths, options=options, share=share, access=access, cancel=cancel)
             except (ChannelLost, ProtocolViolation) as error:
-                if attempt == TRIES:
+                losses += 1
+                if losses == TRIES:
                     raise SourceOfflineError(f"{self.credentials.place}: {error}") from error
         for number, path in enumerate(paths):
-            if looks[number].status == Status.PATH_NOT_COVERED:
-                looks[number] = self.slow.look(path, access=access, share=share)
+            if number not in looks or looks[number].status == Status.PATH_NOT_COVERED:
+                looks[number] = slowly(path)
         return [looks[number] for number in range(len(paths))]
 
-    def _look_at(
-        self, messages: Sequence[tuple[Message, ...]], looks: dict[int, Look], cancel: CancelToken | None
+    def _ask_all(
+        self,
+        paths: Sequence[bytes],
+        messages: Callable[[bytes, Channel], tuple[Message, ...]],
+        looks: dict[int, Look],
+        cancel: CancelToken | None,
     ) -> None:
         inbox: deque[Exchange] = deque()
         asked = 0
-        for number, message in enumerate(messages):
+        for number, path in enumerate(paths):
             if number not in looks:
-                self._pool.post(self._pool.least_busy(), message, inbox=inbox, token=number)
+                channel = self._pool.least_busy()
+                self._pool.post(channel, messages(path, channel), inbox=inbox, token=number)
                 asked += 1
             if asked >= _LOOKS_IN_FLIGHT:
                 asked -= self._collect(inbox, looks, cancel)
