@@ -71,8 +71,8 @@ class Walked:
 
 class _Node:
     __slots__ = (
-        "attempts", "children", "dropped", "information_class", "key", "known", "looked_up", "parent", "path", "result", "silent",
-        "unique",
+        "attempts", "children", "dropped", "information_class", "key", "known", "looked_up", "parent", "path", "result",
+        "silent", "unique",
     )  # fmt: skip
 
     def __init__(self, path: bytes, parent: _Node | None, information_class: int) -> None:
