@@ -12,6 +12,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from media_watch_tasks import errors
+from media_watch_tasks.model.tasks import TaskState, WaitReason
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = "media_watch_tasks"
 
@@ -89,6 +92,15 @@ def test_named_members_exist() -> None:
 )
 def test_a_planted_member_is_found(page: str, text: str, *, found: bool) -> None:
     assert bool(list(unknown_members(page, text, _classes()))) is found
+
+
+def test_the_page_of_the_state_machine_names_every_state_and_error() -> None:
+    page = (ROOT / "docs/explanation/state-machine.md").read_text(encoding="utf-8")
+    # What is raised to the application itself is no outcome of a task.
+    to_the_application = {"BaselineRequiredError", "MediaWatchError", "MissingDependencyError", "OperationCancelled"}
+    raised = set(errors.__all__) - to_the_application - {"SchemaTooNewError", "StoreError"}
+    named = {str(state) for state in (*TaskState, *WaitReason)} | raised
+    assert {name for name in named if f"`{name}" not in page} == set()
 
 
 def test_every_exported_name_has_its_page_in_the_reference() -> None:

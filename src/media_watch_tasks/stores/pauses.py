@@ -11,18 +11,23 @@ __all__ = ["PauseBook"]
 
 
 class PauseBook:
-    """The pauses of a store, and what follows from them. It holds no clock: every question names the wall time."""
+    """The pauses of a store, and what follows from them. It holds no clock: every question names the wall time.
+
+    One thread may change it while others ask: the dict inside is replaced, never changed.
+    """
 
     def __init__(self, pauses: Iterable[Pause] = ()) -> None:
         self._pauses: dict[tuple[PauseScope, str], Pause] = {_name(pause): pause for pause in pauses}
 
     def put(self, pause: Pause) -> None:
         """Set or replace a pause."""
-        self._pauses[_name(pause)] = pause
+        self._pauses = {**self._pauses, _name(pause): pause}
 
     def remove(self, scope: PauseScope, value: str) -> Pause | None:
         """Forget a pause; the one that was there."""
-        return self._pauses.pop((scope, value), None)
+        found = self._pauses.get((scope, value))
+        self._pauses = {name: pause for name, pause in self._pauses.items() if name != (scope, value)}
+        return found
 
     def __bool__(self) -> bool:
         return bool(self._pauses)

@@ -7,19 +7,14 @@ class TestMyTaskStore(TaskStoreContract):
 
 from __future__ import annotations
 
-import pytest
-
-# Before the parts are imported: so that a failed assertion shows the values on both sides.
-pytest.register_assert_rewrite("media_watch_tasks.testing.contracts")
-
-from media_watch_tasks.testing.contracts.task_store_claim import ClaimContract  # noqa: E402 - see above
-from media_watch_tasks.testing.contracts.task_store_content import ContentContract  # noqa: E402 - as above
-from media_watch_tasks.testing.contracts.task_store_control import ControlContract  # noqa: E402 - as above
-from media_watch_tasks.testing.contracts.task_store_enqueue import EnqueueContract  # noqa: E402 - as above
-from media_watch_tasks.testing.contracts.task_store_half_open import HalfOpenContract  # noqa: E402 - as above
-from media_watch_tasks.testing.contracts.task_store_lease import LeaseContract  # noqa: E402 - as above
-from media_watch_tasks.testing.contracts.task_store_pause import PauseContract  # noqa: E402 - as above
-from media_watch_tasks.testing.contracts.task_store_settle import SettleContract  # noqa: E402 - as above
+from media_watch_tasks.testing.contracts.task_store_claim import ClaimContract
+from media_watch_tasks.testing.contracts.task_store_content import ContentContract
+from media_watch_tasks.testing.contracts.task_store_control import ControlContract
+from media_watch_tasks.testing.contracts.task_store_enqueue import EnqueueContract
+from media_watch_tasks.testing.contracts.task_store_half_open import HalfOpenContract
+from media_watch_tasks.testing.contracts.task_store_lease import LeaseContract
+from media_watch_tasks.testing.contracts.task_store_pause import PauseContract
+from media_watch_tasks.testing.contracts.task_store_settle import SettleContract
 
 __all__ = ["TaskStoreContract"]
 

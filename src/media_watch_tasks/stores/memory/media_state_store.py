@@ -15,11 +15,11 @@ from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
 
-__all__ = ["MemoryMediaStateStore"]
+__all__ = ["MemoryMediaStateStore", "SourceEntry"]
 
 
 @attrs.define
-class _Source:
+class SourceEntry:
     """Everything that is known of one source."""
 
     state: SourceState
@@ -32,6 +32,7 @@ class _Source:
     """By directory, then by name."""
 
     def all_assets(self) -> Iterator[AssetState]:
+        """Present and missing ones, in the order of a scan."""
         for directory in sorted(self.assets, key=order_key):
             inside = self.assets[directory]
             yield from (inside[name] for name in sorted(inside))
@@ -43,7 +44,7 @@ class MemoryMediaStateStore(MediaStateStore):
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, SourceEntry] = {}
 
     def source(self, source_id: str) -> SourceState:
         """See `MediaStateStore`."""
@@ -192,8 +193,8 @@ class MemoryMediaStateStore(MediaStateStore):
         missing = sum(state.missing_since_ns is not None for state in states)
         return len(states) - missing, missing
 
-    def _place(self, source_id: str) -> _Source:
-        return self._sources.setdefault(source_id, _Source(SourceState(source_id=source_id)))
+    def _place(self, source_id: str) -> SourceEntry:
+        return self._sources.setdefault(source_id, SourceEntry(SourceState(source_id=source_id)))
 
     def _holds(self, lease: ScanLease) -> bool:
         source = self._sources.get(lease.source_id)
@@ -204,11 +205,11 @@ class MemoryMediaStateStore(MediaStateStore):
         source = self._sources.get(source_id)
         return source.assets.get(directory, {}).get(name) if source else None
 
-    def _put(self, source: _Source, state: AssetState) -> None:
+    def _put(self, source: SourceEntry, state: AssetState) -> None:
         directory, name = split(state.asset_id)
         source.assets.setdefault(directory, {})[name] = state
 
-    def _see(self, source: _Source, asset: MediaAsset, *, baseline: bool) -> None:
+    def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
         now = self._clock.now_ns()
         known = self._find(asset.source_id, asset.asset_id)
         if known is None:

@@ -14,7 +14,6 @@ __all__ = ["as_store_error", "is_busy", "result_code", "shown_path"]
 _PRIMARY = 0xFF
 _BUSY = frozenset({5, 6, 15})
 """BUSY, LOCKED, PROTOCOL (a race for the write-ahead log that SQLite gave up): all pass by waiting."""
-_READONLY_DBMOVED = 1032
 
 _ADVICE: dict[int, tuple[str, str]] = {
     3: ("may not be accessed", "give the user of this program the right to read and write the file and its folder"),
@@ -41,8 +40,8 @@ def result_code(error: object) -> int | None:
             code = getattr(error, attribute, None)
             if isinstance(code, int):
                 return code
-        # Peewee's exceptions have the driver's as their first argument.
-        error = error.args[0] if error.args else None
+        # Peewee keeps the driver's exception in its own.
+        error = getattr(error, "orig", None)
     return None
 
 
@@ -58,8 +57,6 @@ def as_store_error(error: BaseException, path: str) -> StoreError | None:
     if code is None or code & _PRIMARY not in _ADVICE:
         return None
     what, advice = _ADVICE[code & _PRIMARY]
-    if code == _READONLY_DBMOVED:
-        what, advice = "was moved or deleted while it was in use", "put it back, or start again with the new path"
     return StoreError(f"the database {shown_path(path)} {what}: {advice} (SQLite: {error})")
 
 

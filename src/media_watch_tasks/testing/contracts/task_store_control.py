@@ -17,6 +17,7 @@ from media_watch_tasks.testing.contracts.task_store_base import (
     OTHER_SOURCE,
     ROUTE,
     TaskStoreSuite,
+    only,
 )
 
 __all__ = ["ControlContract"]
@@ -83,7 +84,7 @@ class ControlContract(TaskStoreSuite):
         claim = self.claim(store, self.request(worker))
         assert store.cancel(TaskSelection()) == (0, 1)
         assert self.task(store, task_id).state == TaskState.UPLOADING
-        interrupt = store.interrupts(worker)[0]
+        interrupt = only(store.interrupts(worker))
         assert (interrupt.ref, interrupt.paused) == (claim.ref, False)
         store.settle([Cancelled(ref=claim.ref, reason="user")])
         assert not store.interrupts(worker)

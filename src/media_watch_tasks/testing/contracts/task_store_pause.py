@@ -11,7 +11,7 @@ from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.model.settlements import Pause, PauseScope
 from media_watch_tasks.model.tasks import TaskSelection, TaskState, WaitReason
 from media_watch_tasks.testing.clock import FakeClock
-from media_watch_tasks.testing.contracts.task_store_base import OTHER_DESTINATION, ROUTE, TaskStoreSuite
+from media_watch_tasks.testing.contracts.task_store_base import OTHER_DESTINATION, ROUTE, TaskStoreSuite, only
 
 __all__ = ["PauseContract"]
 
@@ -182,7 +182,7 @@ class PauseContract(TaskStoreSuite):
         self.enqueue(store, self.new(tags={"big"}))
         claim = self.claim(store, self.request(worker))
         self.pause(store, scope, value, until_ns=clock.now_ns() + NANOSECONDS)
-        (interrupt,) = store.interrupts(worker)
+        interrupt = only(store.interrupts(worker))
         assert interrupt.ref == claim.ref
         assert interrupt.paused, "it is to be released, not to be cancelled"
         assert not store.interrupts(store.register_worker()), "it is for the worker that holds the task"
@@ -204,5 +204,5 @@ class PauseContract(TaskStoreSuite):
         self.claim(store, self.request(worker))
         self.pause(store, PauseScope.ALL)
         store.cancel(TaskSelection())
-        (interrupt,) = store.interrupts(worker)
+        interrupt = only(store.interrupts(worker))
         assert not interrupt.paused

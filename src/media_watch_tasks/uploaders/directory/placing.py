@@ -11,8 +11,11 @@ import threading
 __all__ = ["place_new", "place_over"]
 
 _AT_MOST_ONE = threading.Lock()
-# What file systems without hard links answer (FAT, exFAT, some FUSE and SMB mounts), and a system that forbids them.
-_NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+# What file systems without hard links answer (FAT, exFAT, some FUSE and SMB mounts), a system that forbids them, and a
+# full one where a second name costs an inode (tmpfs) or a block.
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.ENOSPC, errno.EDQUOT}
+)
 _NO_FLAGS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _RENAME_NOREPLACE = 1  # linux/fs.h
 

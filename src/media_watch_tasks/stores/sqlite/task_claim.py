@@ -1,0 +1,234 @@
+"""Claims: taking back, promoting what has become due, choosing, and handing out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from media_watch_tasks.clock import NANOSECONDS
+from media_watch_tasks.model.identity import Fingerprint
+from media_watch_tasks.model.tasks import Claim, ClaimRef, ClaimRequest, Task, TaskState, WaitReason
+from media_watch_tasks.stores.phases import crash_delay_ns
+from media_watch_tasks.stores.sqlite.claim_plan import TAKE_CHOSEN, ClaimPlan, plan_for
+from media_watch_tasks.stores.sqlite.connection import Row
+from media_watch_tasks.stores.sqlite.task_codec import (
+    DEAD,
+    NO_TAGS,
+    json_of_ids,
+    tag_to_sql,
+    tags_from_sql,
+    wait_number,
+)
+from media_watch_tasks.stores.sqlite.task_core import Again, End, Held, TaskCore
+from media_watch_tasks.stores.sqlite.task_names import Names
+from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
+from media_watch_tasks.stores.sqlite.text_codec import from_sql
+
+__all__ = ["TaskClaim"]
+
+_TOKEN = "UPDATE task_store SET last_token = ?"  # noqa: S105 - a fencing token is no secret
+_BEGIN = """
+UPDATE task SET attempts = attempts + (begun = 0), begins = begins + (begun = 0), begun = 1
+WHERE id = ? AND token = ? AND phase = 4
+RETURNING id
+"""
+_BACKOFF = wait_number(WaitReason.BACKOFF)
+_PORTION = 1_000
+"""So many tasks of a lane are promoted at a time at most: no claim pays for the backlog of a night."""
+_LOCKS_EVERY_NS = NANOSECONDS // 20
+"""How often the lock files of the other workers are tried."""
+
+
+class TaskClaim:
+    """`claim_batch`, `begin`, `take_back`. Every method needs a transaction."""
+
+    def __init__(
+        self, core: TaskCore, workers: TaskWorkers, *, dead_after: int, crash_backoff_ns: Sequence[int]
+    ) -> None:
+        self._core = core
+        self._workers = workers
+        self._dead_after = dead_after
+        self._crash_backoff_ns = tuple(crash_backoff_ns)
+        self._locks_tried_ns: int | None = None
+
+    def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
+        """See `TaskStore.claim_batch`."""
+        worker = self._workers.number_of(request.worker_id)
+        if request.limit < 1:
+            return ()
+        self._void_dead_workers()
+        plan, names, token = self._look(request, worker)
+        limit = 1 if request.alone else request.limit
+        tags = json.dumps([tag_to_sql(tag) for tag in request.tags])
+        pick = (limit, worker, request.floor, tags)
+        clock = self._core.clock
+        now = clock.now_ns()
+        lease_end = clock.boot_ns() + request.lease_ns
+        taking = (None, token + 1, names.boots[clock.boot_id()], lease_end, int(request.begin), now)
+        if plan.take is not None:
+            rows = self._core.database.execute(plan.take, (*pick, *taking))
+        else:
+            chosen = self._choose(plan, pick)
+            rows = self._core.database.execute(TAKE_CHOSEN, (json_of_ids(chosen), *pick[1:], *taking)) if chosen else []
+        if not rows:
+            return ()
+        self._core.database.execute(_TOKEN, (token + 1,))
+        if len(rows) > 1:
+            rows.sort(key=lambda row: (-row[6], row[8], row[0]))
+        return tuple(
+            _claim_from_row(row, names=names, token=token + 1, now_ns=now, begun=request.begin) for row in rows
+        )
+
+    def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
+        """See `TaskStore.begin`."""
+        execute = self._core.database.execute
+        return frozenset(row[0] for ref in refs for row in execute(_BEGIN, (ref.task_id, ref.token)))
+
+    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None) -> int:
+        """See `TaskStore.take_back`."""
+        self._locks_tried_ns = None
+        own = None if asking is None else self._workers.known_number(asking)
+        voided = self._void_dead_workers(dead_after=dead_after, backoff_ns=backoff_ns)
+        names = self._core.names.current()
+        lapsed = self._core.lapsed(names, asking=own)
+        self._take_back(names, lapsed, dead_after=dead_after, backoff_ns=backoff_ns)
+        return voided + len(lapsed)
+
+    # ---- before the choice
+
+    def _look(self, request: ClaimRequest, worker: int) -> tuple[ClaimPlan, Names, int]:
+        """Bring the queue up to date; the plan, what it was made of, and the last token."""
+        core = self._core
+        clock = core.clock
+        names = core.names.latest_known()
+        while True:
+            now = clock.now_ns()
+            boot = core.names.boot(names)
+            plan = plan_for(names, request, now)
+            latest = now + request.longest_delay_ns
+            version, token, lapsed, behind, due, beyond = core.database.execute(
+                plan.look, (now, latest, boot, clock.boot_ns(), worker)
+            )[0]
+            if version == names.version and not names.pauses.past(now):
+                break
+            names = core.names.at(version)
+            core.end_past_pauses(names)
+        if lapsed:
+            tasks = core.lapsed(names, asking=worker)
+            self._take_back(names, tasks, dead_after=self._dead_after, backoff_ns=self._crash_backoff_ns)
+        elif behind:
+            core.free_behind(names)
+        if due:
+            for lane in plan.lanes:
+                core.database.execute(plan.promote, (lane, now, _PORTION))
+        if beyond:
+            core.database.execute(plan.pull_in, (latest,))
+        return plan, names, token
+
+    # ---- the choice
+
+    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None, str]) -> list[int]:
+        execute = self._core.database.execute
+        best = [row for statement in plan.picks for row in execute(_counted(statement), (*pick, None))]
+        for probe in plan.probes:
+            if execute(probe.busy):
+                continue
+            one = (1, *pick[1:], probe.pause.task_id)
+            # The task that the pause was set for may be the very reason: another one is the better probe.
+            found = [row for statement in probe.another for row in execute(_counted(statement), one)]
+            found = found or [row for statement in probe.any_task for row in execute(_counted(statement), one)]
+            best += sorted(found, key=_order)[:1]
+        return [row[2] for row in sorted(best, key=_order)[: pick[0]]]
+
+    # ---- taking back
+
+    def _void_dead_workers(self, *, dead_after: int | None = None, backoff_ns: Sequence[int] | None = None) -> int:
+        """Take back what workers hold whose processes have died, as far as their lock files say so; how many."""
+        now = self._core.clock.monotonic_ns()
+        if self._locks_tried_ns is not None and now - self._locks_tried_ns < _LOCKS_EVERY_NS:
+            return 0
+        self._locks_tried_ns = now
+        dead = self._workers.bury_dead()
+        if not dead:
+            return 0
+        tasks = self._core.held_by(dead)
+        self._take_back(
+            self._core.names.current(),
+            tasks,
+            dead_after=self._dead_after if dead_after is None else dead_after,
+            backoff_ns=self._crash_backoff_ns if backoff_ns is None else backoff_ns,
+        )
+        return len(tasks)
+
+    def _take_back(self, names: Names, tasks: Sequence[Held], *, dead_after: int, backoff_ns: Sequence[int]) -> None:
+        now = self._core.clock.now_ns()
+        ended: list[End] = []
+        again: list[Again] = []
+        for task in tasks:
+            if not task.begun:
+                again.append(Again(task, task.due_ns, None, task.attempts, task.crashes, task.begins))
+                continue
+            crashes = task.crashes + 1
+            if crashes >= dead_after and task.cancel_reason is None:
+                ended.append(End(task, DEAD, "crashed", task.attempts - 1, crashes, task.begins))
+            else:
+                due = now + crash_delay_ns(crashes, backoff_ns)
+                again.append(Again(task, due, _BACKOFF, task.attempts - 1, crashes, task.begins))
+        self._core.end(ended)
+        self._core.back(names, again)
+        if any(task.behind is not None for task in tasks):
+            self._core.free_behind(names)
+
+
+def _counted(pick: str) -> str:
+    """The pick with all of its parameters, whichever it uses."""
+    return f"SELECT * FROM ({pick}) WHERE ?5 IS ?5"  # noqa: S608 - of the plan
+
+
+def _order(row: Row) -> tuple[int, int, int]:
+    priority, due_ns, task_id = row
+    return -priority, due_ns, task_id
+
+
+def _claim_from_row(row: Row, *, names: Names, token: int, now_ns: int, begun: bool) -> Claim:
+    (
+        task_id,
+        lane,
+        asset_id,
+        size,
+        mtime_ns,
+        key,
+        priority,
+        tags,
+        due_ns,
+        enqueued_ns,
+        live_since_ns,
+        attempts,
+        crashes,
+        begins,
+        error,
+        resume_state,
+    ) = row
+    route, constraints = names.lanes[lane]
+    task = Task(
+        id=task_id,
+        route=route,
+        asset_id=asset_id,
+        fingerprint=Fingerprint(size, mtime_ns),
+        key_bytes=key,
+        state=TaskState.UPLOADING,
+        priority=priority,
+        tags=NO_TAGS if tags is None else tags_from_sql(tags),
+        constraints=constraints,
+        due_ns=due_ns,
+        enqueued_ns=enqueued_ns,
+        live_since_ns=live_since_ns,
+        updated_ns=now_ns,
+        attempts=attempts,
+        crashes=crashes,
+        # What a claim says is whether work had begun before it.
+        ever_begun=begins > begun,
+        error=from_sql(error),
+        resume_state=None if resume_state is None else json.loads(resume_state),
+    )
+    return Claim(task, token)

@@ -1,0 +1,203 @@
+"""Enqueueing: a short way for assets that were never seen, and the full look for all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from media_watch_tasks.model.identity import Fingerprint, Route, task_key
+from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask, WaitReason
+from media_watch_tasks.stores.phases import Phase
+from media_watch_tasks.stores.sqlite.task_codec import tag_to_sql, tags_from_sql, tags_to_sql, wait_number
+from media_watch_tasks.stores.sqlite.task_core import SUPERSEDED, Held, TaskCore
+from media_watch_tasks.stores.sqlite.task_names import Names
+
+__all__ = ["TaskEnqueue"]
+
+_STATE = "SELECT names_version, max(purged_id, coalesce((SELECT max(id) FROM task), 0)) FROM task_store"
+_COLUMNS = (
+    "route, asset_id, lane, phase, wait, priority, due_ns, size, mtime_ns, key, tags, enqueued_ns, live_since_ns, "
+    "updated_ns, slot, begins, id, counted, state"
+)
+# One look at the index says that no version of the asset is known: then there is nothing to compare with.
+_VALUES = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?12"
+_UNKNOWN = "NOT EXISTS (SELECT 1 FROM task WHERE route = ?1 AND asset_id = ?2)"
+_ADD_UNKNOWN = f"INSERT INTO task ({_COLUMNS}) SELECT {_VALUES}, 0, 0, ?13, 1, 0 WHERE {_UNKNOWN}"
+_ADD_ONE_UNKNOWN = f"""
+INSERT INTO task ({_COLUMNS})
+SELECT {_VALUES}, 0, 0, max(purged_id, coalesce((SELECT max(id) FROM task), 0)) + 1, 1, 0
+FROM task_store WHERE names_version = ?13 AND {_UNKNOWN}
+RETURNING id
+"""  # noqa: S608 - as above
+_ADD = f"INSERT INTO task ({_COLUMNS}) VALUES ({_VALUES}, ?13, ?14, ?15, 1, 0)"  # noqa: S608 - as above
+_LAST = "SELECT id FROM task WHERE id > ?"
+_VERSIONS = "SELECT id, slot, phase, key, begins FROM task WHERE route = ? AND asset_id = ? ORDER BY id"
+_TAG = "INSERT INTO task_tag (tag, task_id) VALUES (?, ?)"
+_SETTLING = wait_number(WaitReason.SETTLING)
+
+_Values = tuple[int | str | bytes | None, ...]
+
+
+class _Version(NamedTuple):
+    id: int
+    slot: int | None
+    phase: int
+    key: bytes
+    begins: int
+
+
+class TaskEnqueue:
+    """`enqueue_if_absent`, and the task that a superseded one leaves behind. Every method needs a transaction."""
+
+    def __init__(self, core: TaskCore) -> None:
+        self._core = core
+
+    def enqueue(self, tasks: Sequence[NewTask]) -> list[EnqueueResult]:
+        """See `TaskStore.enqueue_if_absent`."""
+        if len(tasks) == 1:
+            return [self._enqueue_one(tasks[0])]
+        results: list[EnqueueResult] = []
+        for distinct in _without_repeats(tasks):
+            results += self._enqueue_distinct(distinct)
+        return results
+
+    def add_found(self, names: Names, task: Held, *, found: Fingerprint, due_ns: int) -> None:
+        """Enqueue the version that a worker has found in the place of its task, which has ended by now."""
+        route = names.lanes[task.lane][0]
+        key = task_key(route, task.asset_id, found)
+        versions = self._versions(task.route, task.asset_id)
+        waiting = next((version for version in versions if version.slot in {0, 1}), None)
+        if (waiting is not None and waiting.key == key) or _is_delivered(versions, key):
+            return
+        if waiting is not None:
+            self._core.end_waiting([waiting.id], SUPERSEDED)
+        phase, wait = self._core.place(names, tags=task.tags, due_ns=due_ns, wait=_SETTLING)
+        values = (
+            *(task.route, task.asset_id, task.lane, phase, wait, task.priority, due_ns, found.size, found.mtime_ns),
+            *(key, task.tags, self._core.clock.now_ns(), 0, _begun_before(versions, key)),
+        )
+        self._add(values, tags_from_sql(task.tags))
+
+    # ---- the short way
+
+    def _enqueue_one(self, new: NewTask) -> EnqueueResult:
+        names = self._core.names.latest_known()
+        if (new.route, new.constraints) in names.lane_of:
+            values = next(self._values(names, (new,)))
+            rows = self._core.database.execute(_ADD_ONE_UNKNOWN, (*values, names.version))
+            if rows:
+                self._tag(((rows[0][0], new),))
+                return EnqueueResult(EnqueueOutcome.ENQUEUED, rows[0][0])
+        return self._enqueue_distinct((new,))[0]
+
+    def _enqueue_distinct(self, tasks: Sequence[NewTask]) -> list[EnqueueResult]:
+        database = self._core.database
+        version, last = database.execute(_STATE)[0]
+        names = self._core.names.at(version)
+        ids = range(last + 1, last + 1 + len(tasks))
+        rows = [(*values, task_id) for task_id, values in zip(ids, self._values(names, tasks), strict=True)]
+        database.executemany(_ADD_UNKNOWN, rows)
+        added = {row[0] for row in database.execute(_LAST, (last,))}
+        self._tag([(task_id, new) for task_id, new in zip(ids, tasks, strict=True) if task_id in added])
+        return [
+            EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
+            if task_id in added
+            else self._enqueue_known(new, values[:-1])
+            for task_id, new, values in zip(ids, tasks, rows, strict=True)
+        ]
+
+    def _values(self, names: Names, tasks: Sequence[NewTask]) -> Iterator[_Values]:
+        now = self._core.clock.now_ns()
+        held = names.pauses.held_tags(now)
+        lane_of = names.lane_of
+        for new in tasks:
+            route_id, lane = lane_of.get((new.route, new.constraints)) or self._core.names.lane(
+                names, new.route, new.constraints
+            )
+            waits = new.due_ns > now
+            phase = Phase.WAITING if waits else Phase.READY
+            if new.tags and not held.isdisjoint(new.tags):
+                phase = Phase.HELD
+            size, mtime_ns = new.fingerprint
+            yield (
+                route_id,
+                new.asset_id,
+                lane,
+                phase,
+                _SETTLING if waits else None,
+                new.priority,
+                new.due_ns,
+                size,
+                mtime_ns,
+                new.key,
+                tags_to_sql(new.tags) if new.tags else None,
+                now,
+            )
+
+    # ---- the full look
+
+    def _enqueue_known(self, new: NewTask, values: _Values) -> EnqueueResult:
+        versions = self._versions(values[0], new.asset_id)
+        current = next((version for version in versions if version.slot == 0), None)
+        behind = next((version for version in versions if version.slot == 1), None)
+        running = current if current is not None and current.phase == Phase.RUNNING else None
+        there = [running] if new.force else [current, behind]
+        for version in there:
+            if version is not None and version.key == new.key:
+                return EnqueueResult(EnqueueOutcome.LIVE, version.id)
+        if not new.force and _is_delivered(versions, new.key):
+            return EnqueueResult(EnqueueOutcome.DELIVERED)
+        waiting = behind if running is not None else current
+        if waiting is not None:
+            self._core.end_waiting([waiting.id], SUPERSEDED)
+        begins = 0 if new.force else _begun_before(versions, new.key)
+        if running is not None:
+            values = (*values[:3], Phase.BEHIND, *values[4:])
+        task_id = self._add((*values, int(running is not None), begins), new.tags)
+        if running is not None:
+            return EnqueueResult(EnqueueOutcome.BEHIND, task_id)
+        return EnqueueResult(EnqueueOutcome.ENQUEUED if waiting is None else EnqueueOutcome.SUPERSEDED, task_id)
+
+    def _versions(self, route_id: int | str | bytes | None, asset_id: bytes) -> list[_Version]:
+        return [_Version(*row) for row in self._core.database.execute(_VERSIONS, (route_id, asset_id))]
+
+    def _add(self, values: _Values, tags: frozenset[str]) -> int:
+        """Write a task with an id of its own, which it returns."""
+        task_id: int = self._core.database.execute(_STATE)[0][1] + 1
+        self._core.database.execute(_ADD, (*values, task_id))
+        if tags:
+            self._core.database.executemany(_TAG, [(tag_to_sql(tag), task_id) for tag in sorted(tags)])
+        return task_id
+
+    def _tag(self, added: Sequence[tuple[int, NewTask]]) -> None:
+        rows = [(tag_to_sql(tag), task_id) for task_id, new in added for tag in new.tags]
+        if rows:
+            self._core.database.executemany(_TAG, rows)
+
+
+def _is_delivered(versions: Sequence[_Version], key: bytes) -> bool:
+    """True if the key is the latest delivered version, and no work on another one can have overwritten it since."""
+    latest = next((version for version in versions if version.slot == 2), None)  # noqa: PLR2004 - the latest delivery
+    if latest is None or latest.key != key:
+        return False
+    return not any(
+        version.id > latest.id and (version.begins or version.phase == Phase.RUNNING) for version in versions
+    )
+
+
+def _begun_before(versions: Sequence[_Version], key: bytes) -> int:
+    return int(any(version.begins and version.key == key for version in versions))
+
+
+def _without_repeats(tasks: Sequence[NewTask]) -> Iterator[Sequence[NewTask]]:
+    """The tasks in order, in portions that name no asset twice."""
+    seen: set[tuple[Route, bytes]] = set()
+    start = 0
+    for place, new in enumerate(tasks):
+        asset = (new.route, new.asset_id)
+        if asset in seen:
+            yield tasks[start:place]
+            seen, start = set(), place
+        seen.add(asset)
+    if start < len(tasks):
+        yield tasks[start:]

@@ -1,0 +1,29 @@
+"""The local scanner keeps to the contract of a MediaScanner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from media_watch_tasks.local import LocalMediaResolver, LocalMediaScanner
+from media_watch_tasks.testing.contracts.scanner import MediaScannerContract
+from media_watch_tasks.testing.places import DirectoryPlace
+
+
+class LocalPlace(DirectoryPlace):
+    def scanner(self) -> LocalMediaScanner:
+        return LocalMediaScanner(self.root)
+
+    def resolver(self) -> LocalMediaResolver:
+        return LocalMediaResolver(self.root)
+
+
+class TestLocalMediaScanner(MediaScannerContract):
+    read_ahead = 1
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Iterator[LocalPlace]:
+        with LocalPlace(tmp_path) as place:
+            yield place
