@@ -21,7 +21,7 @@ from media_watch_tasks.smb.entries import filetime_to_ns, signed_id
 from media_watch_tasks.smb.operations import CompoundRefused, Look, largest_read
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.session import TRIES, ShareSession
-from media_watch_tasks.smb.statuses import Status, error_for
+from media_watch_tasks.smb.statuses import GONE, Status, error_for
 from media_watch_tasks.smb.wire import Access, Opened, Options, ProtocolViolation, Share
 
 __all__ = ["SmbFile"]
@@ -47,7 +47,8 @@ class SmbFile(io.RawIOBase, ByteSource):
     """A byte source and a seekable binary stream over one open file. One thread at a time uses it.
 
     `read_at` and `read_many` fetch exactly what they are asked for; `read` and `readinto` read ahead while they are
-    called in order. The size is that of the moment of opening: bytes that are appended later are not read.
+    called in order. The size is that of the moment of opening: bytes that are appended later are not read. With a
+    `version`, the last bytes are handed out only after a look at the path shows that version, or nothing, there.
 
     Raises while reading:
         AssetChanged: the file became shorter, or was replaced while the connection was away.
@@ -56,12 +57,14 @@ class SmbFile(io.RawIOBase, ByteSource):
 
     def __init__(
         self, session: ShareSession, path: bytes, *, offset: int = 0, length: int | None = None,
-        expected: Fingerprint | None = None,
+        version: Fingerprint | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self._session = session
         self._path = path
-        self._expected = expected
+        self._expected = version
+        # What is handed out as this version has to be it until the last byte.
+        self._is_checked = version is None
         self._channel: Channel | None = None
         self._handle: bytes | None = None
         self._ahead: deque[_Chunk] = deque()
@@ -126,6 +129,7 @@ class SmbFile(io.RawIOBase, ByteSource):
         while filled < len(target) and self._position < self._stop:
             view = self._here()
             count = min(len(view), len(target) - filled, self._stop - self._position)
+            self._check_end(count)
             target[filled : filled + count] = view[:count]
             filled += count
             self._position += count
@@ -140,6 +144,7 @@ class SmbFile(io.RawIOBase, ByteSource):
             return b""
         view = self._here()
         if len(view) >= wanted:
+            self._check_end(wanted)
             data = bytes(view[:wanted])
             self._position += wanted
             return data
@@ -171,6 +176,16 @@ class SmbFile(io.RawIOBase, ByteSource):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the file is closed")
+
+    def _check_end(self, count: int) -> None:
+        if self._is_checked or self._position + count < self._stop:
+            return
+        look = self._session.look(self._path, access=Access.ATTRIBUTES)
+        if look.opened is not None:
+            self._check_version(look)
+        elif look.status not in GONE:
+            raise error_for(look.status, f"cannot look at {self._shown} again")
+        self._is_checked = True
 
     def _insist(self, step: Callable[[], _T]) -> _T:
         for attempt in range(1, TRIES + 1):

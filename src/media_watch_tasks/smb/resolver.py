@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import BinaryIO, cast
@@ -28,12 +27,17 @@ from media_watch_tasks.smb.file import SmbFile
 from media_watch_tasks.smb.operations import Look
 from media_watch_tasks.smb.paths import clean
 from media_watch_tasks.smb.scanner import source_id_of
-from media_watch_tasks.smb.statuses import GONE, Status, error_for
-from media_watch_tasks.smb.wire import Access, Share
+from media_watch_tasks.smb.statuses import GONE, Status, describe, error_for
+from media_watch_tasks.smb.wire import Access, Options, Share
 
 __all__ = ["SmbMediaResolver"]
 
-_BUFFER = 256 * 1024
+_FORBIDDEN = (b"\\", b"\0")
+_STEPS = frozenset({b"", b".", b".."})
+
+
+def _is_asset_id(asset_id: bytes) -> bool:
+    return _STEPS.isdisjoint(asset_id.split(b"/")) and not any(mark in asset_id for mark in _FORBIDDEN)
 
 
 class SmbMediaResolver(MediaResolver):
@@ -73,11 +77,9 @@ class SmbMediaResolver(MediaResolver):
         """Look at the file, one frame each way; see `MediaResolver`."""
         cancel.raise_if_cancelled()
         path = self._path(asset)
-        look = self._session.look(path, access=Access.READ, share=Share.DENY_WRITE)
+        look = self._session.look(path, options=Options.FILE, access=Access.READ, share=Share.DENY_WRITE)
         if look.opened is None:
             raise self._meaning(asset, path, look.status)
-        if look.opened.attributes & DIRECTORY:
-            raise AssetNotFound(f"{self._shown(asset)} is a directory now")
         found = Fingerprint(look.opened.size, filetime_to_ns(look.opened.last_write))
         if found != asset.fingerprint:
             raise AssetChanged(f"{self._shown(asset)} is another version now: {found}, not {asset.fingerprint}")
@@ -90,9 +92,13 @@ class SmbMediaResolver(MediaResolver):
     def stat(self, assets: Sequence[MediaAsset], *, cancel: CancelToken) -> Sequence[AssetStat | None]:
         """Look at all of them, dozens at once, one frame each way for each; see `MediaResolver`."""
         cancel.raise_if_cancelled()
-        paths = [self._path(asset) for asset in assets]
+        known = [(number, asset) for number, asset in enumerate(assets) if _is_asset_id(asset.asset_id)]
+        paths = [identity.join(self._root, asset.asset_id) for _, asset in known]
         looks = self._session.look_at(paths, access=Access.ATTRIBUTES, cancel=cancel)
-        return [self._stat(asset, path, look) for asset, path, look in zip(assets, paths, looks, strict=True)]
+        stats: list[AssetStat | None] = [None] * len(assets)
+        for (number, asset), path, look in zip(known, paths, looks, strict=True):
+            stats[number] = self._stat(asset, path, look)
+        return stats
 
     def _stat(self, asset: MediaAsset, path: bytes, look: Look) -> AssetStat | None:
         opened = look.opened
@@ -107,18 +113,22 @@ class SmbMediaResolver(MediaResolver):
 
     def _open(self, asset: MediaAsset, path: bytes, offset: int, length: int | None) -> BinaryIO:
         try:
-            stream = SmbFile(self._session, path, offset=offset, length=length, expected=asset.fingerprint)
+            stream = SmbFile(self._session, path, offset=offset, length=length, version=asset.fingerprint)
         except AssetNotFound as error:
             raise self._meaning(asset, path, Status.OBJECT_NAME_NOT_FOUND) from error
-        return cast("BinaryIO", io.BufferedReader(stream, _BUFFER))
+        return cast("BinaryIO", stream)
 
     def _path(self, asset: MediaAsset) -> bytes:
-        return identity.join(self._root, clean(asset.asset_id))
+        if not _is_asset_id(asset.asset_id):
+            raise AssetNotFound(f"{self._shown(asset)} is not the path of a file of a share")
+        return identity.join(self._root, asset.asset_id)
 
     def _shown(self, asset: MediaAsset) -> str:
         return f"{self._source_id}/{asset.display}"
 
     def _meaning(self, asset: MediaAsset, path: bytes, status: int) -> MediaWatchError:
+        if status in {Status.FILE_IS_A_DIRECTORY, Status.NOT_A_DIRECTORY}:
+            return AssetNotFound(f"{self._shown(asset)} is no file any more: {describe(status)}")
         error = error_for(status, f"cannot open {self._shown(asset)}")
         if isinstance(error, Snooze):
             return Snooze(self._in_use_delay, str(error))
@@ -126,7 +136,7 @@ class SmbMediaResolver(MediaResolver):
             return error
         # Gone is what is gone from a folder that can be listed: a share that lost its disk answers the same status.
         try:
-            there = self._session.is_listed(path)
-        except SourceOfflineError as offline:
-            return offline
+            there = self._session.is_listed(path, top=self._root)
+        except (SourceOfflineError, TransientError) as other:
+            return type(other)(f"{error}; {other}")
         return TransientError(f"{self._shown(asset)} is listed and cannot be opened") if there else error

@@ -157,7 +157,10 @@ class SmbMediaScanner(MediaScanner, Filters):
                 continue
             kind, message = walked.problem
             problem = ScanProblem(walked.directory, kind, message)
-            yield ScanPage(self._source_id, walked.directory, complete=False, problems=(problem,))
+            checkpoint = encode_checkpoint(walked.directory)
+            yield ScanPage(
+                self._source_id, walked.directory, complete=False, problems=(problem,), checkpoint=checkpoint
+            )
 
     def _pages_of(self, walked: Walked) -> Iterator[ScanPage]:
         directory, rows = walked.directory, walked.rows

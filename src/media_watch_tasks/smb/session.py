@@ -15,7 +15,7 @@ import tenacity
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.errors import MissingDependencyError, SourceOfflineError
+from media_watch_tasks.errors import MissingDependencyError, SourceOfflineError, TransientError
 from media_watch_tasks.model import identity
 from media_watch_tasks.smb import operations, wire
 from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
@@ -251,21 +251,25 @@ class ShareSession:
         self.give_back(channel, look.leaked)
         return look
 
-    def is_listed(self, path: bytes) -> bool:
-        """True if the folder of `path` can be listed and shows its name: then the path is there, whatever else is said.
+    def is_listed(self, path: bytes, *, top: bytes) -> bool:
+        """True if the folder of `path` can be listed and shows its name: then it is there, whatever else is said.
 
-        Raises `SourceOfflineError` where the folder, or one above it, cannot be listed although it is there.
+        Raises:
+            SourceOfflineError: the folder `top`, which has to be there, is gone.
+            TransientError: the folder, or one above it, is there and cannot be listed.
         """
         folder, name = identity.split(path)
         found = self.list(folder)
         if found.end is not ListingEnd.FAILED:
             return any(entry.name == name for entry in found.entries)
-        if folder and found.status in GONE:
-            return self.is_listed(folder)
-        raise SourceOfflineError(
-            f"{self.credentials.place}: cannot list {identity.display_text(folder) or 'its root'}: "
-            f"{describe(found.status)}"
-        )
+        message = f"cannot list {self.credentials.place}/{identity.display_text(folder)}: {describe(found.status)}"
+        if found.status not in GONE and found.status != Status.NOT_A_DIRECTORY:
+            raise TransientError(message)
+        if folder == top or not folder:
+            raise SourceOfflineError(message)
+        if self.is_listed(folder, top=top) and found.status in GONE:
+            raise TransientError(message)
+        return False
 
     def list(self, folder: bytes, *, largest: int = 10_000_000) -> Listing:
         """List one folder now."""

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import AuthenticationRequiredError, MediaWatchError, SourceOfflineError
+from media_watch_tasks.errors import AuthenticationRequiredError, MediaWatchError, SourceOfflineError, TransientError
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import DirectoryStamp, KnownDirectories, KnownDirectory, ProblemKind
 from media_watch_tasks.scanning import Position, Resume
@@ -38,13 +38,13 @@ from media_watch_tasks.smb.operations import CompoundRefused, Listing, ListingEn
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.session import TRIES, ShareSession
 from media_watch_tasks.smb.statuses import DENIED, Status, describe
-from media_watch_tasks.smb.wire import Message, Opened, Options, ProtocolViolation
+from media_watch_tasks.smb.wire import Access, Message, Opened, Options, ProtocolViolation
 
 __all__ = ["Chosen", "Walk", "Walked", "stamp_of"]
 
 _IN_FLIGHT = 32
 """Directories asked for at once, on each connection."""
-_AHEAD_ROWS, _AHEAD_DIRECTORIES = 50_000, 512
+_AHEAD_ROWS, _AHEAD_DIRECTORIES = 50_000, 256
 _SECOND_CHANNEL_FROM = 8
 _ALL_CHANNELS = 1 << 16
 _VANISHED = frozenset(
@@ -186,7 +186,7 @@ class Walk:
         if not self._session.fast:
             return False
         room = self._asked < _IN_FLIGHT * max(len(self._session.pool.channels), 1)
-        return room and self._ahead_rows < _AHEAD_ROWS and self._ahead < _AHEAD_DIRECTORIES
+        return room and self._ahead_rows < _AHEAD_ROWS and self._ahead + self._asked < _AHEAD_DIRECTORIES
 
     def _try(self, node: _Node, step: Callable[[_Node], None]) -> None:
         try:
@@ -220,7 +220,8 @@ class Walk:
     def _messages(self, node: _Node, login: Login) -> tuple[Message, ...]:
         path = to_share(self._full(node.path))
         if node.known is not None:
-            return operations.look(path, options=Options.DIRECTORY)
+            # Asking for the right to list makes the server judge it: an unreadable directory is no unchanged one.
+            return operations.look(path, options=Options.DIRECTORY, access=Access.LIST)
         return operations.listing(path, login, node.information_class)
 
     def _full(self, path: bytes) -> bytes:
@@ -330,10 +331,18 @@ class Walk:
             if status in DENIED:
                 raise AuthenticationRequiredError(message, party="source")
             raise SourceOfflineError(message)
-        if status in _VANISHED and not self._session.is_listed(self._full(node.path)):
+        if status in _VANISHED and self._is_gone(node):
             self._settle(node, Walked(node.path))
         else:
             self._settle(node, Walked(node.path, problem=(ProblemKind.UNREADABLE, message)))
+
+    def _is_gone(self, node: _Node) -> bool:
+        try:
+            return not self._session.is_listed(self._full(node.path), top=self._root)
+        except SourceOfflineError:
+            raise
+        except TransientError:
+            return False
 
     def _note_unique(self, node: _Node, opened: Opened) -> bool:
         if opened.file_id is None:
