@@ -16,19 +16,20 @@ from media_watch_tasks.testing.places import DirectoryPlace
 
 NOT_IN_SMB = frozenset(b'\\:*?"<>|' + bytes(range(32)))
 """Characters that Samba shows under a made-up name (MS-FSCC 2.1.5)."""
+DEVICES = {b"CON", b"PRN", b"AUX", b"NUL"}
 
 
 class SmbPlace(DirectoryPlace):
     """A folder of a share; the server acts as a user whom permissions bind."""
 
-    def __init__(self, folder: str, share: str, connection: SmbConnection) -> None:
+    def __init__(self, folder: str, share: str, connection: SmbConnection, *, file_ids: bool) -> None:
         super().__init__(folder)
         os.chmod(self.root, 0o777)
-        self._connection = connection
+        self._connection, self._file_ids = connection, file_ids
         self._inside = os.path.relpath(self.root, os.fsencode(share))
 
     def scanner(self) -> SmbMediaScanner:
-        return SmbMediaScanner(self._connection, self._inside)
+        return SmbMediaScanner(self._connection, self._inside, file_ids=self._file_ids)
 
     def resolver(self) -> SmbMediaResolver:
         return SmbMediaResolver(self._connection, self._inside)
@@ -42,7 +43,7 @@ class SmbPlace(DirectoryPlace):
             name.decode()
         except UnicodeDecodeError:
             return False
-        return NOT_IN_SMB.isdisjoint(name) and not name.endswith((b" ", b".")) and name.upper() not in {b"CON"}
+        return NOT_IN_SMB.isdisjoint(name) and not name.endswith((b" ", b".")) and name.partition(b".")[0].upper() not in DEVICES
 
 
 def _open(path: bytes) -> None:
@@ -54,6 +55,7 @@ class SmbSuite:
     holds_links: ClassVar[bool] = False  # Samba follows links itself and shows what they lead to
     mtime_step_ns: ClassVar[int] = 100
     fast_path: ClassVar[bool] = True
+    file_ids: ClassVar[bool] = True
     # Samba gives the time of modification as the change time too: a time that was set back does not show.
     test_a_folder_whose_time_was_set_back_is_listed = None
 
@@ -63,13 +65,17 @@ class SmbSuite:
         os.chmod(folder, 0o755)
         with (
             server.connect(share="plain", fast_path=self.fast_path) as connection,
-            SmbPlace(folder, str(server.share), connection) as place,
+            SmbPlace(folder, str(server.share), connection, file_ids=self.file_ids) as place,
         ):
             yield place
 
 
 class TestSmbMediaScanner(SmbSuite, MediaScannerContract):
     pass
+
+
+class TestSmbMediaScannerWithoutFileIds(SmbSuite, MediaScannerContract):
+    file_ids = False
 
 
 class TestSmbMediaResolver(SmbSuite, MediaResolverContract):

@@ -22,7 +22,7 @@ from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.operations import Listing, ListingEnd, Look
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.statuses import CONNECTION_OVER, Status, describe
-from media_watch_tasks.smb.wire import Access, Opened, ProtocolViolation, Share
+from media_watch_tasks.smb.wire import Access, Opened, Options, ProtocolViolation, Share
 
 __all__ = ["SlowCalls", "SlowHandle"]
 
@@ -133,20 +133,24 @@ class SlowCalls:
         self, path: bytes, *, kind: str, access: int = Access.ATTRIBUTES, share: int = Share.ALL
     ) -> Iterator[SlowHandle]:
         """An open handle of a `file` or `dir`; raises smbprotocol's exceptions for a status."""
+        with self._lock:
+            handle = self._open(path, kind=kind, access=access, share=share)
+            try:
+                yield handle
+            finally:
+                handle.close()
+
+    def _open(self, path: bytes, *, kind: str, access: int, share: int) -> SlowHandle:
         credentials = self._credentials
+        letters = "".join(letter for letter, bit in (("r", 1), ("w", 2), ("d", 4)) if share & bit)
         with self._lock:
             self.connect()
-            letters = "".join(letter for letter, bit in (("r", 1), ("w", 2), ("d", 4)) if share & bit)
             raw = self._module.smbclient.open_file(
                 rf"\\{credentials.host}\{credentials.share}" + "\\" + to_share(path), mode="rb", buffering=0,
                 share_access=letters, desired_access=access, file_type=kind, port=credentials.port,
                 username=credentials.username, connection_cache=self._cache,
             )  # fmt: skip
-            handle = SlowHandle(raw, self._module, credentials.timeout)
-            try:
-                yield handle
-            finally:
-                handle.close()
+            return SlowHandle(raw, self._module, credentials.timeout)
 
     def list(self, path: bytes, information_class: int, *, largest: int) -> Listing:
         """List a directory. Raises `DirectoryTooLarge`, `SourceOfflineError`, `AuthenticationRequiredError`."""
@@ -163,22 +167,42 @@ class SlowCalls:
                 return Listing(ListingEnd.FAILED, self._status(error))
 
     def look(
-        self, path: bytes, *, length: int = 0, offset: int = 0, access: int = Access.ATTRIBUTES, share: int = Share.ALL
+        self,
+        path: bytes,
+        *,
+        length: int = 0,
+        options: int = Options.ANY,
+        access: int = Access.ATTRIBUTES,
+        share: int = Share.ALL,
+        offset: int = 0,
     ) -> Look:
         """Look at a file or directory, and read of a file."""
+        kinds = {Options.DIRECTORY: ("dir",), Options.FILE: ("file",)}.get(options, ("file", "dir"))
+        look = Look(Status.INVALID_PARAMETER)
+        with self._module.translated(self._credentials.place):
+            for kind in kinds:
+                try:
+                    with self.handle(path, kind=kind, access=access, share=share) as handle:
+                        return Look(0, handle.opened, self._read(handle, offset, length))
+                except self._module.STATUS_ERRORS as error:
+                    look = Look(self._status(error))
+                if look.status != Status.FILE_IS_A_DIRECTORY:
+                    break
+        return look
+
+    def read(self, handle: SlowHandle, offset: int, length: int) -> bytes:
+        """Read of an open file, fewer bytes only at its end."""
+        with self._lock, self._module.translated(self._credentials.place):
+            return self._read(handle, offset, length)
+
+    def open(self, path: bytes, *, access: int) -> tuple[Look, SlowHandle | None]:
+        """Open a file, with everything shared, until the caller closes the handle."""
         with self._module.translated(self._credentials.place):
             try:
-                with self.handle(path, kind="file", access=access, share=share) as handle:
-                    return Look(0, handle.opened, self._read(handle, offset, length))
+                handle = self._open(path, kind="file", access=access, share=Share.ALL)
             except self._module.STATUS_ERRORS as error:
-                status = self._status(error)
-            if status != Status.FILE_IS_A_DIRECTORY or length:
-                return Look(status)
-            try:
-                with self.handle(path, kind="dir") as handle:
-                    return Look(0, handle.opened)
-            except self._module.STATUS_ERRORS as error:
-                return Look(self._status(error))
+                return Look(self._status(error)), None
+        return Look(0, handle.opened), handle
 
     def _status(self, error: BaseException) -> int:
         status: int = self._module.status_of(error)

@@ -18,6 +18,7 @@ from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.smb import wire
 from media_watch_tasks.smb.channel import LARGEST_REPLY, Channel, ChannelLost, Exchange
 from media_watch_tasks.smb.entries import filetime_to_ns, signed_id
+from media_watch_tasks.smb.fallback import SlowHandle
 from media_watch_tasks.smb.operations import CompoundRefused, Look, largest_read
 from media_watch_tasks.smb.paths import to_share
 from media_watch_tasks.smb.session import TRIES, ShareSession
@@ -67,6 +68,7 @@ class SmbFile(io.RawIOBase, ByteSource):
         self._is_checked = version is None
         self._channel: Channel | None = None
         self._handle: bytes | None = None
+        self._slow: SlowHandle | None = None
         self._ahead: deque[_Chunk] = deque()
         self._depth = _FIRST_AHEAD
         self._current: tuple[int, memoryview, Exchange | None] = (0, memoryview(b""), None)
@@ -164,6 +166,9 @@ class SmbFile(io.RawIOBase, ByteSource):
             self._channel = self._handle = None
             if channel is not None:
                 self._session.give_back(channel, handle)
+            if self._slow is not None:
+                self._slow.close()
+                self._slow = None
         super().close()
 
     def __del__(self) -> None:
@@ -180,12 +185,21 @@ class SmbFile(io.RawIOBase, ByteSource):
     def _check_end(self, count: int) -> None:
         if self._is_checked or self._position + count < self._stop:
             return
-        look = self._session.look(self._path, access=Access.ATTRIBUTES)
+        look = self._insist(self._look_again)
         if look.opened is not None:
             self._check_version(look)
         elif look.status not in GONE:
             raise error_for(look.status, f"cannot look at {self._shown} again")
         self._is_checked = True
+
+    def _look_again(self) -> Look:
+        channel, handle, slow = self._channel, self._handle, self._slow
+        self._channel = self._handle = self._slow = None
+        if slow is not None:
+            slow.close()
+        if channel is None or handle is None or not channel.alive:
+            return self._session.look(self._path, access=Access.ATTRIBUTES)
+        return self._session.close_and_look(channel, handle, self._path)
 
     def _insist(self, step: Callable[[], _T]) -> _T:
         for attempt in range(1, TRIES + 1):
@@ -195,7 +209,7 @@ class SmbFile(io.RawIOBase, ByteSource):
                 self._session.use_slow_path(str(error))
                 self._forget_ahead()
             except (ChannelLost, ProtocolViolation) as error:
-                self._channel = self._handle = None
+                self._channel = self._handle = self._slow = None
                 self._forget_ahead()
                 if attempt == TRIES:
                     raise SourceOfflineError(f"{self._shown}: {error}") from error
@@ -207,7 +221,8 @@ class SmbFile(io.RawIOBase, ByteSource):
 
     def _open(self) -> Opened:
         if not self._session.fast:
-            return self._check_version(self._session.slow.look(self._path, access=Access.READ))
+            look, self._slow = self._session.slow.open(self._path, access=Access.READ)
+            return self._check_version(look)
         channel = self._session.pool.least_busy()
         message = wire.create(to_share(self._path), access=Access.READ, share=Share.ALL, options=Options.FILE)
         reply = self._session.pool.call(channel, (message,)).result()[0]
@@ -264,11 +279,12 @@ class SmbFile(io.RawIOBase, ByteSource):
         exchange.release()
 
     def _slow_read(self, offset: int, length: int) -> bytes:
-        look = self._session.slow.look(self._path, offset=offset, length=length, access=Access.READ)
-        self._check_version(look)
-        if len(look.data) < length:
-            raise self._shorter(offset + len(look.data))
-        return look.data
+        if self._slow is None:
+            self._open()
+        data = self._session.slow.read(self._slow, offset, length) if self._slow is not None else b""
+        if len(data) < length:
+            raise self._shorter(offset + len(data))
+        return data
 
     def _data(self, exchange: Exchange, length: int) -> memoryview:
         reply = self._session.pool.finish(exchange).result()[0]

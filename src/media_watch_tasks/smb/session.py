@@ -161,9 +161,21 @@ class ShareSession:
             return operations.look(to_share(path), options=options, share=share, access=access)
 
         def slowly(path: bytes) -> Look:
-            return self.slow.look(path, access=access, share=share)
+            return self.slow.look(path, options=options, access=access, share=share)
 
         return self._side_by_side(paths, messages, slowly, cancel)
+
+    def close_and_look(self, channel: Channel, handle: bytes, path: bytes) -> Look:
+        """Close a file and look at its path, in this order and in one round trip.
+
+        While a file is open, Samba goes on giving the time of modification that it had when it was opened.
+        """
+        self._pool.post(channel, (wire.close(handle=handle),))
+        message = operations.look(to_share(path), options=Options.ANY, share=Share.ALL, access=Access.ATTRIBUTES)
+        exchange = self._pool.call(channel, message)
+        look = operations.read_head(exchange.result())
+        exchange.release()
+        return look
 
     def heads(
         self, paths: Sequence[bytes], length: int, *, share: int, cancel: CancelToken | None = None

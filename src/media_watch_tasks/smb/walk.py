@@ -170,15 +170,14 @@ class Walk:
             node = heapq.heappop(self._waiting)
             if self._is_dropped(node):
                 continue
-            if not self._session.fast:
-                self._finish_slowly(node)
-                return
             if self._known is not None and not node.looked_up:
                 node.looked_up = True
                 node.known = self._known.get(node.path)
                 if node.known is not None and self._recursive:
                     self._add_children(node, node.known.directories)
             self._try(node, self._send)
+            if not self._session.fast:
+                return
 
     def _may_ask(self) -> bool:
         if self._waiting[0] is self._order[0] or self._is_dropped(self._waiting[0]):
@@ -206,6 +205,9 @@ class Walk:
         heapq.heappush(self._waiting, node)
 
     def _send(self, node: _Node) -> None:
+        if not self._session.fast:
+            self._finish_slowly(node)
+            return
         pool = self._session.pool
         many = len(self._waiting) >= _SECOND_CHANNEL_FROM
         channel = pool.least_busy(_ALL_CHANNELS if many else 1)
@@ -274,8 +276,12 @@ class Walk:
             self._listed(node, found)
 
     def _finish_slowly(self, node: _Node) -> None:
-        node.known = None
+        known, node.known = node.known, None
         node.information_class = ID_DIRECTORY_INFORMATION
+        if known is not None:
+            path = self._full(node.path)
+            self._probed(node, known, self._session.slow.look(path, options=Options.DIRECTORY, access=Access.LIST))
+            return
         try:
             found = self._session.slow.list(self._full(node.path), ID_DIRECTORY_INFORMATION, largest=self._largest)
         except (DirectoryTooLarge, ValueError) as error:
