@@ -135,7 +135,9 @@ def ours_list(port: int, folder: str) -> int:
 
 
 def rclone(port: int, *arguments: str, checkers: int, count_lines: bool = False) -> int:
-    obscured = subprocess.run(["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True).stdout.strip()
+    obscured = subprocess.run(
+        ["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True
+    ).stdout.strip()
     *options, path = arguments
     command = [
         "rclone", "--config", "/dev/null", *options, "--checkers", str(checkers),
@@ -212,12 +214,17 @@ def listing(share: Path, rounds: int) -> None:
     for mode, line in (("signed", SIGNED), ("encrypted", ENCRYPTED)):
         for distance in (0, 2, 10):
             with server(share, line) as port, contextlib.ExitStack() as stack:
-                print(f"\n### listing {whole} files in {FOLDERS} folders, {mode}, {distance} ms\n\n| | s | |\n|---|---|---|")
+                print(
+                    f"\n### listing {whole} files in {FOLDERS} folders, {mode}, {distance} ms\n\n| | s | |\n|---|---|---|"
+                )
                 near = stack.enter_context(Distance(port, distance)).port if distance else port
                 ours = best(lambda near=near: ours_list(near, "tree"), whole, rounds)
                 row("ours", ours, f"{whole / ours:,.0f} files/s")
                 theirs = rival(
-                    "lsf -R", lambda c, near=near: lambda: rclone_list(near, "tree", c), whole, 2 if distance else rounds
+                    "lsf -R",
+                    lambda c, near=near: lambda: rclone_list(near, "tree", c),
+                    whole,
+                    2 if distance else rounds,
                 )
                 row("ratio to rclone", theirs / ours, f"goal {({0: 1.3, 2: 1.5, 10: 2.0})[distance]}")
                 folder, count = ("small", tenth) if distance else ("tree", whole)
@@ -239,9 +246,12 @@ def frames(share: Path) -> None:
             lambda connection: list(SmbMediaScanner(connection, "small").scan_assets(cancel=CancelToken())),
             lambda connection: list(connection.read_heads(head_paths(), HEAD_BYTES)),
         ):
-            with Distance(port, 0) as proxy, SmbConnection(
-                "127.0.0.1", "media", username=USER, password=PASSWORD, port=proxy.port, connections=1
-            ) as connection:
+            with (
+                Distance(port, 0) as proxy,
+                SmbConnection(
+                    "127.0.0.1", "media", username=USER, password=PASSWORD, port=proxy.port, connections=1
+                ) as connection,
+            ):
                 action(connection)
             counts.append(proxy.frames[0])
         base = counts[0]
@@ -278,7 +288,9 @@ def heads(share: Path, rounds: int) -> None:
         for distance in (0, 2, 10):
             with contextlib.ExitStack() as stack:
                 near = stack.enter_context(Distance(port, distance)).port if distance else port
-                print(f"\n### heads of {HEADS} files, {HEAD_BYTES} bytes, signed, {distance} ms\n\n| | s | |\n|---|---|---|")
+                print(
+                    f"\n### heads of {HEADS} files, {HEAD_BYTES} bytes, signed, {distance} ms\n\n| | s | |\n|---|---|---|"
+                )
                 ours = best(lambda near=near: read(near), HEADS, rounds)
                 row("ours", ours)
                 theirs = rival(

@@ -1,4 +1,4 @@
-"""Real Samba servers for the tests of the SMB room, one of each kind for each test process, and a proxy that can cut."""
+"""Real Samba servers for the tests of the SMB room, one of each kind a test process, and a proxy that can cut."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Server:
             self.process.wait()
             self.process = None
 
-    def connect(self, **options: Any) -> SmbConnection:
+    def connect(self, **options: object) -> SmbConnection:
         settings: dict[str, Any] = {"username": USER, "password": PASSWORD, "port": self.port, "timeout": 20} | options
         return SmbConnection("127.0.0.1", settings.pop("share", "media"), **settings)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import socket
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+import spnego
 
 from media_watch_tasks.errors import (
     AssetNotFound,
@@ -17,10 +18,16 @@ from media_watch_tasks.errors import (
     MissingDependencyError,
     SourceOfflineError,
 )
-from media_watch_tasks.smb import SmbConnection
+from media_watch_tasks.smb import SmbConnection, _smbprotocol
 from media_watch_tasks.testing.clock import FakeClock
 
+Options = Any
+Server = Any
+Servers = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
+
 SECRET = "Secr3t!-do-not-show"
+_CIPHERS = "server smb3 encryption algorithms"
 KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any], str, bool, bool]] = {
     "2.0.2": (("server max protocol = SMB2_02",), {}, "2.0.2", True, False),
     "2.1": (("server max protocol = SMB2_10",), {}, "2.1", True, False),
@@ -32,14 +39,14 @@ KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any], str, bool, bool]] = {
     "3.1.1 encryption asked for": ((), {"encrypt": True}, "3.1.1", False, True),
     "3.1.1 unsigned": ((), {"require_signing": False}, "3.1.1", False, False),
     "3.1.1 AES-CMAC": (("server smb3 signing algorithms = AES-128-CMAC",), {}, "3.1.1", True, False),
-    "3.1.1 AES-128-CCM": (("server smb3 encryption algorithms = AES-128-CCM",), {"encrypt": True}, "3.1.1", False, True),
-    "3.1.1 AES-256-GCM": (("server smb3 encryption algorithms = AES-256-GCM",), {"encrypt": True}, "3.1.1", False, True),
+    "3.1.1 AES-128-CCM": ((f"{_CIPHERS} = AES-128-CCM",), {"encrypt": True}, "3.1.1", False, True),
+    "3.1.1 AES-256-GCM": ((f"{_CIPHERS} = AES-256-GCM",), {"encrypt": True}, "3.1.1", False, True),
     "ntlm": ((), {"auth": "ntlm"}, "3.1.1", True, False),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_session_lists_and_reads(smb_servers: Callable[..., Any], kind: str) -> None:
+def test_every_kind_of_session_lists_and_reads(smb_servers: Servers, kind: str) -> None:
     lines, options, dialect, signed, encrypted = KINDS[kind]
     server = smb_servers(*lines)
     share = server.empty()
@@ -56,7 +63,7 @@ def test_every_kind_of_session_lists_and_reads(smb_servers: Callable[..., Any], 
         assert connection.status().fast_path
 
 
-def test_a_session_is_logged_off(server: Any) -> None:
+def test_a_session_is_logged_off(server: Server) -> None:
     with server.connect() as connection:
         connection.stat("")
         assert connection.status().connected
@@ -68,7 +75,9 @@ def test_a_session_is_logged_off(server: Any) -> None:
 
 @pytest.mark.parametrize("fast_path", [True, False])
 def test_a_wrong_password_asks_for_credentials_and_names_no_secret(
-    server: Any, caplog: pytest.LogCaptureFixture, fast_path: bool  # noqa: FBT001
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+    fast_path: bool,  # noqa: FBT001
 ) -> None:
     caplog.set_level(logging.DEBUG)
     connection = server.connect(password="wrong-" + SECRET, fast_path=fast_path)
@@ -81,7 +90,7 @@ def test_a_wrong_password_asks_for_credentials_and_names_no_secret(
     assert caught.value.__cause__ is None
 
 
-def test_a_login_that_works_shows_no_secret_either(server: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_login_that_works_shows_no_secret_either(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with server.connect() as connection:
         connection.stat("")
@@ -92,7 +101,7 @@ def test_a_login_that_works_shows_no_secret_either(server: Any, caplog: pytest.L
     assert not any(secret in shown + caplog.text for secret in [SECRET, *keys])
 
 
-def test_a_missing_share_is_offline_and_is_not_tried_again(server: Any) -> None:
+def test_a_missing_share_is_offline_and_is_not_tried_again(server: Server) -> None:
     clock = FakeClock()
     with pytest.raises(SourceOfflineError, match="no such share"):
         server.connect(share="nothere", clock=clock).connect()
@@ -114,7 +123,7 @@ def test_a_dead_server_is_tried_three_times_and_then_offline() -> None:
     assert waits == [1.0, 2.0]
 
 
-def test_the_password_is_asked_for_at_every_login(server: Any) -> None:
+def test_the_password_is_asked_for_at_every_login(server: Server) -> None:
     asked: list[str] = []
 
     def password() -> str:
@@ -128,15 +137,13 @@ def test_the_password_is_asked_for_at_every_login(server: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"require_signing": False}])
-def test_a_guest_session_is_refused_unless_asked_for_by_name(
-    smb_servers: Callable[..., Any], options: dict[str, Any]
-) -> None:
+def test_a_guest_session_is_refused_unless_asked_for_by_name(smb_servers: Servers, options: dict[str, Any]) -> None:
     server = smb_servers(guest=True)
     with pytest.raises(AuthenticationRequiredError, match="guest"):
         server.connect(username="nobody-knows-me", **options).connect()
 
 
-def test_a_guest_session_that_is_asked_for_by_name_works(smb_servers: Callable[..., Any]) -> None:
+def test_a_guest_session_that_is_asked_for_by_name_works(smb_servers: Servers) -> None:
     server = smb_servers(guest=True)
     (server.empty() / "open.mp4").write_bytes(b"x")
     with server.connect(username="guest", require_signing=False) as connection:
@@ -149,7 +156,7 @@ def test_a_guest_session_that_is_asked_for_by_name_works(smb_servers: Callable[.
      (("smb encrypt = required",), {"encrypt": False})],
 )  # fmt: skip
 def test_a_quarrel_about_encryption_is_a_configuration_error(
-    smb_servers: Callable[..., Any], lines: tuple[str, ...], options: dict[str, Any]
+    smb_servers: Servers, lines: tuple[str, ...], options: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigurationError, match="encrypt"):
         smb_servers(*lines).connect(**options).connect()
@@ -157,7 +164,15 @@ def test_a_quarrel_about_encryption_is_a_configuration_error(
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"host": ""}, {"share": "a/b"}, {"username": ""}, {"port": 0}, {"auth": "none"}, {"connections": 0}, {"timeout": 0}],
+    [
+        {"host": ""},
+        {"share": "a/b"},
+        {"username": ""},
+        {"port": 0},
+        {"auth": "none"},
+        {"connections": 0},
+        {"timeout": 0},
+    ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     settings: dict[str, Any] = {"host": "nas", "share": "media", "username": "u", "password": "p"} | arguments
@@ -166,12 +181,12 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("path", ["a/../b", "./a", "a\0b"])
-def test_a_path_that_leads_elsewhere_is_refused(server: Any, path: str) -> None:
+def test_a_path_that_leads_elsewhere_is_refused(server: Server, path: str) -> None:
     with server.connect() as connection, pytest.raises(ConfigurationError):
         connection.stat(path)
 
 
-def test_what_is_not_there_is_not_found(server: Any) -> None:
+def test_what_is_not_there_is_not_found(server: Server) -> None:
     with server.connect() as connection:
         for look in (connection.stat, connection.open, connection.read_partial):
             with pytest.raises(AssetNotFound):
@@ -181,23 +196,19 @@ def test_what_is_not_there_is_not_found(server: Any) -> None:
 
 
 def test_kerberos_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.util
-
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gssapi" else real(name, *rest))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "gssapi" else real(name, *rest)
+    )
     with pytest.raises(MissingDependencyError, match=r"media-watch-tasks\[smb-kerberos\]"):
         SmbConnection("nas", "media", username="u", password="p", auth="kerberos")
 
 
 @pytest.mark.parametrize("auth", ["kerberos", "ntlm", "negotiate"])
-def test_the_provider_that_was_asked_for_is_used(server: Any, monkeypatch: pytest.MonkeyPatch, auth: str) -> None:
-    import spnego
-
-    from media_watch_tasks.smb import _smbprotocol
-
+def test_the_provider_that_was_asked_for_is_used(server: Server, monkeypatch: pytest.MonkeyPatch, auth: str) -> None:
     asked: list[tuple[str, str, str]] = []
 
-    def client(*_args: object, **options: Any) -> None:
+    def client(*_args: object, **options: Options) -> None:
         asked.append((options["protocol"], options["service"], options["hostname"]))
         raise spnego.exceptions.BadMechanismError(context_msg="no ticket")
 
@@ -209,16 +220,14 @@ def test_the_provider_that_was_asked_for_is_used(server: Any, monkeypatch: pytes
 
 
 def test_smbprotocol_has_all_internals_that_are_leant_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from media_watch_tasks.smb import _smbprotocol
-
     assert _smbprotocol.moved_internals() == ()
     monkeypatch.setitem(_smbprotocol._LEANT_ON, "Session", ("signing_key", "a_name_that_moved"))
     assert _smbprotocol.moved_internals() == ("Session.a_name_that_moved",)
 
 
-def test_a_release_of_smbprotocol_that_moved_internals_is_refused(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from media_watch_tasks.smb import _smbprotocol
-
+def test_a_release_of_smbprotocol_that_moved_internals_is_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(_smbprotocol._LEANT_ON, "TreeConnect", ("gone",))
     with pytest.raises(ConfigurationError, match=r"TreeConnect\.gone.*pip install"):
         server.connect().connect()

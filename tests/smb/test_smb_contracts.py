@@ -14,6 +14,9 @@ from media_watch_tasks.testing.contracts.resolver import MediaResolverContract
 from media_watch_tasks.testing.contracts.scanner import MediaScannerContract
 from media_watch_tasks.testing.places import DirectoryPlace
 
+Server = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
+
 NOT_IN_SMB = frozenset(b'\\:*?"<>|' + bytes(range(32)))
 """Characters that Samba shows under a made-up name (MS-FSCC 2.1.5)."""
 DEVICES = {b"CON", b"PRN", b"AUX", b"NUL"}
@@ -43,7 +46,11 @@ class SmbPlace(DirectoryPlace):
             name.decode()
         except UnicodeDecodeError:
             return False
-        return NOT_IN_SMB.isdisjoint(name) and not name.endswith((b" ", b".")) and name.partition(b".")[0].upper() not in DEVICES
+        return (
+            NOT_IN_SMB.isdisjoint(name)
+            and not name.endswith((b" ", b"."))
+            and name.partition(b".")[0].upper() not in DEVICES
+        )
 
 
 def _open(path: bytes) -> None:
@@ -60,7 +67,7 @@ class SmbSuite:
     test_a_folder_whose_time_was_set_back_is_listed = None
 
     @pytest.fixture
-    def place(self, server: Any) -> Iterator[SmbPlace]:
+    def place(self, server: Server) -> Iterator[SmbPlace]:
         folder = tempfile.mkdtemp(dir=server.share)
         os.chmod(folder, 0o755)
         with (

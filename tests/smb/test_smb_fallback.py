@@ -14,12 +14,20 @@ from media_watch_tasks.smb import SmbConnection, SmbMediaResolver, SmbMediaScann
 from media_watch_tasks.smb.entries import Entry
 from media_watch_tasks.smb.links import is_link
 
+Proxies = Any
+Proxy = Any
+Server = Any
+Servers = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
+
 PATH_NOT_COVERED, INVALID_PARAMETER = 0xC0000257, 0xC000000D
 NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE = 0, 1, 3, 5
 
 
-def tree(server: Any) -> dict[bytes, bytes]:
-    contents = {f"{folder}/{number}.mp4".encode(): folder.encode() * (number + 1) for folder in "abc" for number in range(3)}
+def tree(server: Server) -> dict[bytes, bytes]:
+    contents = {
+        f"{folder}/{number}.mp4".encode(): folder.encode() * (number + 1) for folder in "abc" for number in range(3)
+    }
     for path, content in contents.items():
         target = server.share / path.decode()
         target.parent.mkdir(exist_ok=True)
@@ -35,9 +43,7 @@ def everything(connection: SmbConnection) -> dict[bytes, bytes]:
     assert [stat and stat.fingerprint for stat in resolver.stat(assets, cancel=CancelToken())] == [
         asset.fingerprint for asset in assets
     ]
-    return {
-        asset.asset_id: resolver.resolve_for_upload(asset, cancel=CancelToken()).open().read() for asset in assets
-    }
+    return {asset.asset_id: resolver.resolve_for_upload(asset, cancel=CancelToken()).open().read() for asset in assets}
 
 
 def rewrite(frame: bytes, change: Callable[[bytearray, int, int], None]) -> bytes:
@@ -55,7 +61,7 @@ def command_of(data: bytes, offset: int = 0) -> int:
     return int(struct.unpack_from("<H", data, offset + 12)[0])
 
 
-def test_an_unknown_dialect_takes_the_slow_path(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_dialect_takes_the_slow_path(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_smbprotocol, "_DIALECTS", frozenset({0x0202}))
     contents = tree(server)
     with server.connect() as connection:
@@ -64,7 +70,7 @@ def test_an_unknown_dialect_takes_the_slow_path(server: Any, monkeypatch: pytest
 
 
 def test_a_server_without_related_compounds_takes_the_slow_path(
-    server: Any, proxy: Any, caplog: pytest.LogCaptureFixture
+    server: Server, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     contents = tree(server)
     fired = []
@@ -83,7 +89,7 @@ def test_a_server_without_related_compounds_takes_the_slow_path(
     assert "smb fast path left" in caplog.text
 
 
-def test_a_server_that_grants_hardly_any_credits_takes_the_slow_path(server: Any, proxy: Any) -> None:
+def test_a_server_that_grants_hardly_any_credits_takes_the_slow_path(server: Server, proxy: Proxy) -> None:
     contents = tree(server)
     fired = []
 
@@ -103,7 +109,7 @@ def test_a_server_that_grants_hardly_any_credits_takes_the_slow_path(server: Any
     assert fired
 
 
-def test_a_folder_that_a_dfs_link_leads_to_takes_the_slow_path_alone(server: Any, proxy: Any) -> None:
+def test_a_folder_that_a_dfs_link_leads_to_takes_the_slow_path_alone(server: Server, proxy: Proxy) -> None:
     contents = tree(server)
     target = "b".encode("utf-16-le")
     fired = []
@@ -126,7 +132,7 @@ def test_a_folder_that_a_dfs_link_leads_to_takes_the_slow_path_alone(server: Any
     assert fired
 
 
-def test_a_share_of_a_dfs_name_space_takes_the_slow_path(smb_servers: Any, proxies: Any) -> None:
+def test_a_share_of_a_dfs_name_space_takes_the_slow_path(smb_servers: Servers, proxies: Proxies) -> None:
     """The decision alone: the answer to TREE_CONNECT is a real one with the DFS bit set (MS-SMB2 2.2.10)."""
     server = smb_servers("server max protocol = SMB2_10")
     between = proxies(server.port)
@@ -162,7 +168,7 @@ def test_links_are_told_from_files_that_are_kept_in_an_unusual_way(attributes: i
     assert is_link(Entry(b"x", 1, 1, attributes, None, tag)) is link
 
 
-def test_a_reparse_point_is_looked_at_again_with_its_tag(server: Any, proxy: Any) -> None:
+def test_a_reparse_point_is_looked_at_again_with_its_tag(server: Server, proxy: Proxy) -> None:
     """A real listing with the reparse attribute set on one file, as a server that deduplicates shows it."""
     (server.share / "f.mp4").write_bytes(b"x" * 77)
     (server.share / "g.mp4").write_bytes(b"x" * 88)

@@ -20,11 +20,15 @@ from media_watch_tasks.errors import AssetChanged, AssetNotFound, Snooze, Source
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.smb import SmbConnection, SmbMediaResolver, SmbMediaScanner
 
+Options = Any
+Server = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
+
 MIB = 1 << 20
 
 
 @pytest.fixture
-def connection(server: Any) -> Iterator[SmbConnection]:
+def connection(server: Server) -> Iterator[SmbConnection]:
     with server.connect() as made:
         yield made
 
@@ -45,12 +49,12 @@ def frames(connection: SmbConnection) -> int:
 class OtherClient:
     """Another SMB client of the same share, as a camera or a person at the NAS would be."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Server) -> None:
         self.options = {"username": "mediatest", "password": "Secr3t!-do-not-show", "port": server.port}
         self.cache: dict[str, Any] = {}
         self.base = r"\\127.0.0.1\media"
 
-    def open(self, name: str, mode: str) -> Any:
+    def open(self, name: str, mode: str) -> Options:
         return smbclient.open_file(
             rf"{self.base}\{name}", mode=mode, share_access="rwd", connection_cache=self.cache, **self.options
         )
@@ -66,14 +70,14 @@ class OtherClient:
 
 
 @pytest.fixture
-def other(server: Any) -> Iterator[OtherClient]:
+def other(server: Server) -> Iterator[OtherClient]:
     client = OtherClient(server)
     yield client
     client.close()
 
 
 @pytest.mark.parametrize("length", [0, 1, 65_535, 65_536, 65_537, MIB, MIB + 65_536, MIB + 65_537, 5 * MIB + 3])
-def test_a_file_of_any_length_is_read_whole(server: Any, connection: SmbConnection, length: int) -> None:
+def test_a_file_of_any_length_is_read_whole(server: Server, connection: SmbConnection, length: int) -> None:
     content = content_of(length)
     (server.share / "f.bin").write_bytes(content)
     with connection.open("f.bin") as file:
@@ -86,7 +90,7 @@ def test_a_file_of_any_length_is_read_whole(server: Any, connection: SmbConnecti
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
-def test_reads_and_seeks_in_any_order_give_what_a_local_file_gives(server: Any, fast_path: bool) -> None:  # noqa: FBT001
+def test_reads_and_seeks_in_any_order_give_what_a_local_file_gives(server: Server, fast_path: bool) -> None:  # noqa: FBT001
     content = content_of(6 * MIB + 17)
     (server.share / "f.bin").write_bytes(content)
     local, draw = io.BytesIO(content), random.Random(7)
@@ -102,7 +106,7 @@ def test_reads_and_seeks_in_any_order_give_what_a_local_file_gives(server: Any, 
         assert list(file.read_many(ranges)) == [content[offset : offset + length] for offset, length in ranges]
 
 
-def test_a_head_and_a_look_cost_one_frame(server: Any, connection: SmbConnection) -> None:
+def test_a_head_and_a_look_cost_one_frame(server: Server, connection: SmbConnection) -> None:
     (server.share / "f.mp4").write_bytes(content_of(MIB))
     resolver, found = SmbMediaResolver(connection), asset(connection, "f.mp4")
     for action in (
@@ -118,7 +122,7 @@ def test_a_head_and_a_look_cost_one_frame(server: Any, connection: SmbConnection
 
 
 def test_a_file_that_another_client_writes_is_snoozed_without_an_extra_frame(
-    server: Any, connection: SmbConnection, other: OtherClient
+    server: Server, connection: SmbConnection, other: OtherClient
 ) -> None:
     (server.share / "f.mp4").write_bytes(b"half of it")
     found = asset(connection, "f.mp4")
@@ -137,7 +141,7 @@ def test_a_file_that_another_client_writes_is_snoozed_without_an_extra_frame(
     assert resolver.resolve_for_upload(found, cancel=CancelToken()).open().read() == b"half of it"
 
 
-def test_nobody_is_locked_out_while_a_file_is_read(server: Any, other: OtherClient) -> None:
+def test_nobody_is_locked_out_while_a_file_is_read(server: Server, other: OtherClient) -> None:
     connection = server.connect(connections=1)
     content = content_of(3 * MIB)
     for name in ("write.bin", "rename.bin", "remove.bin"):
@@ -158,13 +162,13 @@ def test_nobody_is_locked_out_while_a_file_is_read(server: Any, other: OtherClie
     assert (server.share / "renamed.bin").exists()
 
 
-def open_files(server: Any) -> list[str]:
+def open_files(server: Server) -> list[str]:
     command = ["smbstatus", "-L", "-s", server.config]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return [line for line in lines if str(server.share) in line]
 
 
-def test_no_handle_is_left_open(server: Any, connection: SmbConnection) -> None:
+def test_no_handle_is_left_open(server: Server, connection: SmbConnection) -> None:
     for number in range(20):
         (server.share / f"{number}.mp4").write_bytes(b"x" * 200_000)
     for number in range(2_600):
@@ -184,7 +188,7 @@ def test_no_handle_is_left_open(server: Any, connection: SmbConnection) -> None:
     assert open_files(server) == []
 
 
-def test_a_file_that_grows_is_read_as_long_as_it_was(server: Any, connection: SmbConnection) -> None:
+def test_a_file_that_grows_is_read_as_long_as_it_was(server: Server, connection: SmbConnection) -> None:
     content = content_of(2 * MIB)
     (server.share / "f.bin").write_bytes(content)
     with connection.open("f.bin") as file:
@@ -196,7 +200,7 @@ def test_a_file_that_grows_is_read_as_long_as_it_was(server: Any, connection: Sm
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
-def test_a_file_that_becomes_shorter_has_changed(server: Any, fast_path: bool) -> None:  # noqa: FBT001
+def test_a_file_that_becomes_shorter_has_changed(server: Server, fast_path: bool) -> None:  # noqa: FBT001
     (server.share / "f.bin").write_bytes(content_of(40 * MIB))
     with server.connect(fast_path=fast_path) as connection, connection.open("f.bin") as file:
         file.read(100)
@@ -206,7 +210,7 @@ def test_a_file_that_becomes_shorter_has_changed(server: Any, fast_path: bool) -
             file.read()
 
 
-def test_another_version_is_said_to_be_one(server: Any, connection: SmbConnection) -> None:
+def test_another_version_is_said_to_be_one(server: Server, connection: SmbConnection) -> None:
     path = server.share / "f.mp4"
     path.write_bytes(b"one")
     resolver, found = SmbMediaResolver(connection), asset(connection, "f.mp4")
@@ -221,19 +225,26 @@ def test_another_version_is_said_to_be_one(server: Any, connection: SmbConnectio
     assert stat.fingerprint == asset(connection, "f.mp4").fingerprint != found.fingerprint
 
 
-def test_every_open_gives_a_fresh_stream_and_ranges_end_where_they_should(server: Any, connection: SmbConnection) -> None:
+def test_every_open_gives_a_fresh_stream_and_ranges_end_where_they_should(
+    server: Server, connection: SmbConnection
+) -> None:
     content = content_of(2 * MIB)
     (server.share / "f.mp4").write_bytes(content)
     media = SmbMediaResolver(connection).resolve_for_upload(asset(connection, "f.mp4"), cancel=CancelToken())
     assert media.mime_type == "video/mp4"
-    with media.open() as one, media.open() as two, media.open_range(5, 70_000) as part, media.open_range(9, 10**9) as tail:
+    with (
+        media.open() as one,
+        media.open() as two,
+        media.open_range(5, 70_000) as part,
+        media.open_range(9, 10**9) as tail,
+    ):
         assert one.read(1000) == two.read(1000) == content[:1000]
         assert part.read() == content[5:70_005]
         assert tail.read() == content[9:]
         assert one.read() == content[1000:]
 
 
-def test_what_is_gone_is_gone_only_where_its_folder_can_be_listed(server: Any) -> None:
+def test_what_is_gone_is_gone_only_where_its_folder_can_be_listed(server: Server) -> None:
     for name in ("a/f.mp4", "closed/g.mp4"):
         (server.share / name).parent.mkdir()
         (server.share / name).write_bytes(b"x")
@@ -254,7 +265,7 @@ def test_what_is_gone_is_gone_only_where_its_folder_can_be_listed(server: Any) -
             (server.share / "closed").chmod(0o755)
 
 
-def test_a_directory_in_the_place_of_a_file_is_no_file(server: Any, connection: SmbConnection) -> None:
+def test_a_directory_in_the_place_of_a_file_is_no_file(server: Server, connection: SmbConnection) -> None:
     (server.share / "f.mp4").write_bytes(b"x")
     resolver, found = SmbMediaResolver(connection), asset(connection, "f.mp4")
     (server.share / "f.mp4").unlink()
@@ -264,7 +275,7 @@ def test_a_directory_in_the_place_of_a_file_is_no_file(server: Any, connection: 
         resolver.resolve_for_upload(found, cancel=CancelToken())
 
 
-def test_a_share_that_lost_its_disk_says_offline_not_gone(server: Any, connection: SmbConnection) -> None:
+def test_a_share_that_lost_its_disk_says_offline_not_gone(server: Server, connection: SmbConnection) -> None:
     (server.share / "f.mp4").write_bytes(b"x")
     resolver, found = SmbMediaResolver(connection), asset(connection, "f.mp4")
     aside: Path = server.root / "aside"
@@ -279,7 +290,7 @@ def test_a_share_that_lost_its_disk_says_offline_not_gone(server: Any, connectio
         aside.rename(server.share)
 
 
-def test_many_looks_at_once_come_in_order(server: Any, connection: SmbConnection) -> None:
+def test_many_looks_at_once_come_in_order(server: Server, connection: SmbConnection) -> None:
     for number in range(0, 300, 2):
         (server.share / f"{number:03d}.mp4").write_bytes(b"x" * number)
     assets = [MediaAsset("s", f"{number:03d}.mp4".encode(), number, 0) for number in range(300)]
@@ -287,7 +298,7 @@ def test_many_looks_at_once_come_in_order(server: Any, connection: SmbConnection
     assert [None if stat is None else stat.size for stat in stats] == [n if n % 2 == 0 else None for n in range(300)]
 
 
-def test_threads_share_two_connections_with_a_scan(server: Any, connection: SmbConnection) -> None:
+def test_threads_share_two_connections_with_a_scan(server: Server, connection: SmbConnection) -> None:
     contents = {f"{number}.bin": content_of(3 * MIB + number, number) for number in range(6)}
     for name, content in contents.items():
         (server.share / name).write_bytes(content)
@@ -315,7 +326,7 @@ def test_threads_share_two_connections_with_a_scan(server: Any, connection: SmbC
 
 
 def test_heads_of_many_files_cost_one_frame_each_and_an_unreadable_one_stops_none(
-    server: Any, connection: SmbConnection, other: OtherClient
+    server: Server, connection: SmbConnection, other: OtherClient
 ) -> None:
     for number in range(300):
         (server.share / f"{number:03d}.mp4").write_bytes(content_of(number, number))

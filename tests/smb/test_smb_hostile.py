@@ -24,6 +24,12 @@ from media_watch_tasks.smb.large import DirectoryTooLarge, list_large
 from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.wire import ProtocolViolation, Reply
+from media_watch_tasks.testing.clock import FakeClock
+
+Options = Any
+Proxy = Any
+Server = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
 
 MIB = 1 << 20
 MUTATIONS = 2_000
@@ -31,7 +37,7 @@ MAX_TRANSACT = 8 * MIB
 Action = Callable[[ChannelPool, Channel], object]
 
 
-def login(sock: socket.socket, **changes: Any) -> Login:
+def login(sock: socket.socket, **changes: Options) -> Login:
     settings: dict[str, Any] = {
         "sock": sock, "session_id": 77, "tree_id": 5, "dialect": 0x0311, "multi_credit": True,
         "max_transact": MAX_TRANSACT, "max_read": MAX_TRANSACT, "next_message_id": 100, "credits": 512, "is_dfs": False,
@@ -81,7 +87,7 @@ ACTIONS: dict[str, Action] = {
 
 
 @pytest.fixture
-def recorded(server: Any, proxy: Any) -> dict[str, bytes]:
+def recorded(server: Server, proxy: Proxy) -> dict[str, bytes]:
     """For each action the frame that a real Samba answered, its message ids made to begin at 100."""
     (server.share / "folder").mkdir()
     for number in range(12):
@@ -109,7 +115,7 @@ def renumbered(frame: bytes, first: int) -> bytes:
         offset += following
 
 
-def replay(action: Action, stream: bytes, crypto: ModuleType, **changes: Any) -> object:
+def replay(action: Action, stream: bytes, crypto: ModuleType, **changes: Options) -> object:
     """Run the action against a peer that sends this stream and closes."""
     ours, theirs = socket.socketpair()
     try:
@@ -200,7 +206,9 @@ def test_two_thousand_mutations_give_an_error_or_an_answer_and_little_memory(rec
     assert worst < 2 * MAX_TRANSACT
 
 
-def entry(name: bytes, *, following: int = 0, length: int | None = None, size: int = 1, attributes: int = 0x20) -> bytes:
+def entry(
+    name: bytes, *, following: int = 0, length: int | None = None, size: int = 1, attributes: int = 0x20
+) -> bytes:
     return struct.pack(
         "<IIQQQQqqII", following, 0, 0, 0, 0, 0, size, 0, attributes, len(name) if length is None else length
     ) + name  # fmt: skip
@@ -236,7 +244,7 @@ def test_names_that_lead_elsewhere_are_found(name: str) -> None:
 
 
 def test_a_directory_with_such_a_name_is_a_problem_and_none_of_it_is_used(
-    server: Any, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (server.share / "a").mkdir()
     (server.share / "a" / "f__g.mp4").write_bytes(b"x")
@@ -267,7 +275,10 @@ class EndlessServer:
                 frame = self._exactly(int.from_bytes(self._exactly(4), "big"))
                 offset, answers = 0, []
                 while True:
-                    command, following = struct.unpack_from("<H", frame, offset + 12)[0], struct.unpack_from("<I", frame, offset + 20)[0]
+                    command, following = (
+                        struct.unpack_from("<H", frame, offset + 12)[0],
+                        struct.unpack_from("<I", frame, offset + 20)[0],
+                    )
                     message_id = struct.unpack_from("<Q", frame, offset + 24)[0]
                     answers.append((command, message_id))
                     if not following:
@@ -292,7 +303,9 @@ class EndlessServer:
             body = self._body(command)
             body += bytes(-len(body) % 8)
             following = 64 + len(body) if number < len(asked) - 1 else 0
-            head = struct.pack("<4sHHIHHIIQIIQ16s", b"\xfeSMB", 64, 1, 0, command, 8, 1, following, message_id, 0, 5, 77, b"")
+            head = struct.pack(
+                "<4sHHIHHIIQIIQ16s", b"\xfeSMB", 64, 1, 0, command, 8, 1, following, message_id, 0, 5, 77, b""
+            )
             messages.append(head + body)
         return b"".join(messages)
 
@@ -332,7 +345,12 @@ def test_an_endless_directory_ends(endless: tuple[EndlessServer, ChannelPool, Ch
     try:
         with pytest.raises((DirectoryTooLarge, ProtocolViolation)):
             list_large(
-                pool, channel, "x", information_class=entries.DIRECTORY_INFORMATION, cancel=CancelToken(), largest=20_000
+                pool,
+                channel,
+                "x",
+                information_class=entries.DIRECTORY_INFORMATION,
+                cancel=CancelToken(),
+                largest=20_000,
             )
         worst = tracemalloc.get_traced_memory()[1]
     finally:
@@ -383,9 +401,9 @@ def test_a_message_called_pending_for_ever_ends_the_channel(recorded: dict[str, 
         replay(act_look, once * 3 + framed(recorded["look"]), _smbprotocol)
 
 
-@pytest.mark.parametrize("changes", [{"signing": 2, "signing_key": b"k" * 16}, {"signing": 1, "signing_key": b"k" * 16},
-                                     {"signing": 0, "signing_key": b"k" * 16}], ids=["GMAC", "CMAC", "HMAC"])  # fmt: skip
-def test_an_unsigned_answer_on_a_signed_session_is_refused(recorded: dict[str, bytes], changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("signing", [0, 1, 2], ids=["HMAC", "CMAC", "GMAC"])
+def test_an_unsigned_answer_on_a_signed_session_is_refused(recorded: dict[str, bytes], signing: int) -> None:
+    changes = {"signing": signing, "signing_key": b"k" * 16}
     with pytest.raises(ProtocolViolation, match="signature"):
         replay(act_look, framed(recorded["look"]), _smbprotocol, **changes)
 
@@ -400,7 +418,7 @@ def test_an_answer_in_the_clear_on_an_encrypted_session_is_refused(recorded: dic
         replay(act_look, framed(b"\xfdSMB" + recorded["look"][4:] + bytes(100)), _smbprotocol, **changes)
 
 
-def test_a_login_that_announces_a_huge_frame_is_offline_not_out_of_memory(server: Any) -> None:
+def test_a_login_that_announces_a_huge_frame_is_offline_not_out_of_memory(server: Server) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -413,8 +431,6 @@ def test_a_login_that_announces_a_huge_frame_is_offline_not_out_of_memory(server
     threading.Thread(target=serve, daemon=True).start()
     tracemalloc.start()
     try:
-        from media_watch_tasks.testing.clock import FakeClock
-
         with pytest.raises(SourceOfflineError):
             server.connect(port=listener.getsockname()[1], clock=FakeClock()).connect()
         assert tracemalloc.get_traced_memory()[1] < 2 * MAX_TRANSACT

@@ -15,10 +15,14 @@ from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.smb import SmbMediaResolver, SmbMediaScanner, walk
 from media_watch_tasks.testing.clock import FakeClock
 
+Proxy = Any
+Server = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
+
 EXPIRED = 0xC000035C
 
 
-def tree(server: Any, count: int = 40) -> list[bytes]:
+def tree(server: Server, count: int = 40) -> list[bytes]:
     for number in range(count):
         folder = server.share / f"{number:02d}" / "sub"
         folder.mkdir(parents=True)
@@ -50,7 +54,7 @@ class CutAt:
 
 
 @pytest.mark.parametrize("numbers", [(1,), (2,), (30,), (81,), (5, 25, 60)])
-def test_a_walk_goes_on_where_it_was_cut(server: Any, proxy: Any, numbers: tuple[int, ...]) -> None:
+def test_a_walk_goes_on_where_it_was_cut(server: Server, proxy: Proxy, numbers: tuple[int, ...]) -> None:
     expected = tree(server)
     cut = CutAt(*numbers)
     proxy.change = cut
@@ -60,7 +64,7 @@ def test_a_walk_goes_on_where_it_was_cut(server: Any, proxy: Any, numbers: tuple
     assert cut.fired == len(numbers)
 
 
-def test_a_walk_over_two_connections_survives_the_loss_of_both(server: Any, proxy: Any) -> None:
+def test_a_walk_over_two_connections_survives_the_loss_of_both(server: Server, proxy: Proxy) -> None:
     expected = tree(server)
     with server.connect(port=proxy.port) as connection:
         pages = SmbMediaScanner(connection).scan_assets(cancel=CancelToken())
@@ -71,7 +75,7 @@ def test_a_walk_over_two_connections_survives_the_loss_of_both(server: Any, prox
 
 
 def test_a_server_killed_and_started_again_in_mid_walk_loses_nothing(
-    server: Any, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "_IN_FLIGHT", 2)
     expected = tree(server)
@@ -94,14 +98,14 @@ def test_a_server_killed_and_started_again_in_mid_walk_loses_nothing(
     assert Clock.restarts == 1
 
 
-def test_a_server_that_stays_away_ends_the_scan_as_offline(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stays_away_ends_the_scan_as_offline(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "_IN_FLIGHT", 2)
     expected = tree(server)
     with server.connect(clock=FakeClock()) as connection:
         pages = SmbMediaScanner(connection).scan_assets(cancel=CancelToken())
         found = [asset.asset_id for _ in range(10) for asset in next(pages).assets]
         server.kill()
-        with pytest.raises(SourceOfflineError):
+        with pytest.raises(SourceOfflineError):  # noqa: PT012 - what was found before the end counts
             for page in pages:
                 assert not page.problems, "a lost server is no unreadable folder"
                 found += [asset.asset_id for asset in page.assets]
@@ -112,7 +116,7 @@ def test_a_server_that_stays_away_ends_the_scan_as_offline(server: Any, monkeypa
     server.start()
 
 
-def test_a_server_that_drops_every_answer_is_offline_after_three_tries(server: Any, proxy: Any) -> None:
+def test_a_server_that_drops_every_answer_is_offline_after_three_tries(server: Server, proxy: Proxy) -> None:
     tree(server, 3)
     cut = CutAt(*range(1, 100))
     proxy.change = cut
@@ -122,7 +126,7 @@ def test_a_server_that_drops_every_answer_is_offline_after_three_tries(server: A
     proxy.change = None
 
 
-def test_an_expired_session_is_replaced(server: Any, proxy: Any) -> None:
+def test_an_expired_session_is_replaced(server: Server, proxy: Proxy) -> None:
     expected = tree(server)
     fired = []
 
@@ -139,7 +143,7 @@ def test_an_expired_session_is_replaced(server: Any, proxy: Any) -> None:
     assert len(fired) == 2
 
 
-def test_a_connection_that_died_while_idle_is_replaced_unseen(server: Any, proxy: Any) -> None:
+def test_a_connection_that_died_while_idle_is_replaced_unseen(server: Server, proxy: Proxy) -> None:
     (server.share / "f.mp4").write_bytes(b"x")
     with server.connect(port=proxy.port) as connection:
         connection.stat("f.mp4")
@@ -149,7 +153,7 @@ def test_a_connection_that_died_while_idle_is_replaced_unseen(server: Any, proxy
         assert connection.stat("f.mp4").size == 1
 
 
-def test_a_server_that_falls_silent_is_given_up(server: Any, proxy: Any) -> None:
+def test_a_server_that_falls_silent_is_given_up(server: Server, proxy: Proxy) -> None:
     (server.share / "f.mp4").write_bytes(b"x")
     release = threading.Event()
     silent = []
@@ -172,7 +176,7 @@ def test_a_server_that_falls_silent_is_given_up(server: Any, proxy: Any) -> None
 
 
 @pytest.mark.parametrize("where", [1, 2, 3, 6])
-def test_a_file_goes_on_where_it_was_cut(server: Any, proxy: Any, where: int) -> None:
+def test_a_file_goes_on_where_it_was_cut(server: Server, proxy: Proxy, where: int) -> None:
     content = random.Random(3).randbytes(6_000_000)
     (server.share / "f.bin").write_bytes(content)
     with server.connect(port=proxy.port, connections=1) as connection, connection.open("f.bin") as file:
@@ -182,7 +186,7 @@ def test_a_file_goes_on_where_it_was_cut(server: Any, proxy: Any, where: int) ->
         assert file.read_at(17, 1000) == content[17:1017]
 
 
-def test_a_server_killed_in_mid_read_and_started_again(server: Any) -> None:
+def test_a_server_killed_in_mid_read_and_started_again(server: Server) -> None:
     content = random.Random(4).randbytes(40_000_000)
     (server.share / "f.bin").write_bytes(content)
 
@@ -197,7 +201,7 @@ def test_a_server_killed_in_mid_read_and_started_again(server: Any) -> None:
         assert connection.status().logins == 2
 
 
-def test_a_file_replaced_while_the_connection_was_away_has_changed(server: Any, proxy: Any) -> None:
+def test_a_file_replaced_while_the_connection_was_away_has_changed(server: Server, proxy: Proxy) -> None:
     (server.share / "f.bin").write_bytes(b"a" * 5_000_000)
     with server.connect(port=proxy.port, connections=1) as connection, connection.open("f.bin") as file:
         file.read(10)
@@ -207,16 +211,16 @@ def test_a_file_replaced_while_the_connection_was_away_has_changed(server: Any, 
             file.read()
 
 
-def test_a_password_that_no_longer_holds_asks_for_credentials_in_mid_walk(server: Any, proxy: Any) -> None:
+def test_a_password_that_no_longer_holds_asks_for_credentials_in_mid_walk(server: Server, proxy: Proxy) -> None:
     tree(server)
     passwords = iter(["Secr3t!-do-not-show"])
     proxy.change = CutAt(5)
-    with server.connect(port=proxy.port, connections=1, password=lambda: next(passwords, "changed")) as connection:
-        with pytest.raises(AuthenticationRequiredError):
-            ids(SmbMediaScanner(connection))
+    connection = server.connect(port=proxy.port, connections=1, password=lambda: next(passwords, "changed"))
+    with connection, pytest.raises(AuthenticationRequiredError):
+        ids(SmbMediaScanner(connection))
 
 
-def test_looks_are_repeated_only_where_the_answer_was_lost(server: Any, proxy: Any) -> None:
+def test_looks_are_repeated_only_where_the_answer_was_lost(server: Server, proxy: Proxy) -> None:
     for number in range(100):
         (server.share / f"{number}.mp4").write_bytes(b"x" * number)
     assets = [MediaAsset("s", f"{number}.mp4".encode(), number, 0) for number in range(100)]
@@ -228,7 +232,7 @@ def test_looks_are_repeated_only_where_the_answer_was_lost(server: Any, proxy: A
 
 
 @pytest.mark.parametrize("encrypt", [None, True])
-def test_a_changed_byte_is_never_believed(server: Any, proxy: Any, encrypt: bool | None) -> None:  # noqa: FBT001
+def test_a_changed_byte_is_never_believed(server: Server, proxy: Proxy, encrypt: bool | None) -> None:  # noqa: FBT001
     tree(server, 5)
     draw = random.Random(5)
     changed = []

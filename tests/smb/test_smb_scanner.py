@@ -1,4 +1,4 @@
-"""Scanning a share: what is found, in which order, at how many frames, and what is said when something cannot be read."""
+"""Scanning a share: what is found, in which order, at how many frames, and what is said of what cannot be read."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ import attrs
 import pytest
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import AuthenticationRequiredError, ConfigurationError, OperationCancelled, SourceOfflineError
+from media_watch_tasks.errors import (
+    AuthenticationRequiredError,
+    ConfigurationError,
+    OperationCancelled,
+    SourceOfflineError,
+)
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import KnownDirectory, ProblemKind, ScanPage
 from media_watch_tasks.scanning import MediaFilter
 from media_watch_tasks.smb import SmbConnection, SmbMediaScanner, walk
 
+Options = Any
+Server = Any
+"""What the fixtures of conftest.py give, and what foreign calls take."""
+
 NAMES = [
-    "plain.mp4", "with space.mov", "한국어 파일.mp4", "日本語のファイル.mkv", "emoji 😀🎬.jpg", "\u00e9.jpg", "e\u0301.jpg",
-    "UPPER.JPG", "upper.jpg", "\u00e9" * 127 + "x", "n" * 251 + ".mp4", "\ufb00 ligature.wav", "a#b;c&d.mp3", "100%.avi",
-    "[x].ts",
+    "plain.mp4", "with space.mov", "한국어 파일.mp4", "日本語のファイル.mkv", "emoji 😀🎬.jpg", "[x].ts",
+    "\u00e9.jpg", "e\u0301.jpg", "UPPER.JPG", "upper.jpg", "\u00e9" * 127 + "x", "n" * 251 + ".mp4",
+    "\ufb00 ligature.wav", "a#b;c&d.mp3", "100%.avi",
 ]  # fmt: skip
 """Among them NFC and NFD twins, twins that differ in case, and 255 bytes, which is the most that a name has."""
 
 
-def scan(scanner: SmbMediaScanner, **options: Any) -> list[ScanPage]:
+def scan(scanner: SmbMediaScanner, **options: Options) -> list[ScanPage]:
     return list(scanner.scan_assets(cancel=options.pop("cancel", CancelToken()), **options))
 
 
@@ -47,12 +56,12 @@ def write(path: Path, content: bytes = b"x") -> Path:
 
 
 @pytest.fixture
-def connection(server: Any) -> Iterator[SmbConnection]:
+def connection(server: Server) -> Iterator[SmbConnection]:
     with server.connect() as made:
         yield made
 
 
-def test_every_name_comes_back_byte_for_byte_and_can_be_opened(server: Any, connection: SmbConnection) -> None:
+def test_every_name_comes_back_byte_for_byte_and_can_be_opened(server: Server, connection: SmbConnection) -> None:
     for name in NAMES:
         write(server.share / "d" / name, name.encode())
     found = ids(scan(SmbMediaScanner(connection)))
@@ -61,7 +70,7 @@ def test_every_name_comes_back_byte_for_byte_and_can_be_opened(server: Any, conn
         assert connection.read_partial(asset_id) == identity.split(asset_id)[1]
 
 
-def test_paths_far_beyond_260_characters_are_listed_and_read(server: Any, connection: SmbConnection) -> None:
+def test_paths_far_beyond_260_characters_are_listed_and_read(server: Server, connection: SmbConnection) -> None:
     deep = "/".join(["한" * 80] * 5 + ["d" * 200] * 3)
     folder = os.open(server.share, os.O_RDONLY)
     for part in deep.split("/"):
@@ -76,16 +85,18 @@ def test_paths_far_beyond_260_characters_are_listed_and_read(server: Any, connec
     assert connection.read_partial(f"{deep}/film.mp4") == b"deep"
 
 
-def test_the_modification_time_keeps_its_100_nanoseconds(server: Any, connection: SmbConnection) -> None:
+def test_the_modification_time_keeps_its_100_nanoseconds(server: Server, connection: SmbConnection) -> None:
     for number, ns in enumerate([1_700_000_000_123_456_789, -1_000_000_000_000_000_100, 5_000_000_000_000_000_000]):
         os.utime(write(server.share / f"{number}.mp4"), ns=(ns, ns))
     scanner = SmbMediaScanner(connection)
     [page] = scan(scanner)
-    assert [row[2] for row in page.rows] == [os.stat(server.share / f"{n}.mp4").st_mtime_ns // 100 * 100 for n in range(3)]
+    assert [row[2] for row in page.rows] == [
+        os.stat(server.share / f"{n}.mp4").st_mtime_ns // 100 * 100 for n in range(3)
+    ]
     assert [asset.mtime_ns for asset in page.assets] == [connection.stat(f"{n}.mp4").mtime_ns for n in range(3)]
 
 
-def test_directories_come_in_the_order_of_path_components_as_bytes(server: Any, connection: SmbConnection) -> None:
+def test_directories_come_in_the_order_of_path_components_as_bytes(server: Server, connection: SmbConnection) -> None:
     for folder in ["a", "a/b", "a-b", "a b", "a/z/y", "B", "ä", "a.", "a0"]:
         write(server.share / folder / "f.mp4")
     pages = scan(SmbMediaScanner(connection))
@@ -97,8 +108,18 @@ def test_directories_come_in_the_order_of_path_components_as_bytes(server: Any, 
     assert all(page.stamp is not None and page.complete and page.checkpoint for page in pages)
 
 
-def test_what_nas_systems_and_the_hidden_attribute_leave_out_is_not_listed(server: Any, connection: SmbConnection) -> None:
-    for name in ["@eaDir/x.jpg", "#recycle/y.mp4", "#snapshot/a/z.mp4", ".hidden.mp4", "Thumbs.db", "f.mp4.part", "kept.mp4"]:
+def test_what_nas_systems_and_the_hidden_attribute_leave_out_is_not_listed(
+    server: Server, connection: SmbConnection
+) -> None:
+    for name in [
+        "@eaDir/x.jpg",
+        "#recycle/y.mp4",
+        "#snapshot/a/z.mp4",
+        ".hidden.mp4",
+        "Thumbs.db",
+        "f.mp4.part",
+        "kept.mp4",
+    ]:
         write(server.share / name)
     write(server.share / "empty.mp4", b"")
     # DOS attributes as Samba keeps them: hidden, system.
@@ -111,7 +132,7 @@ def test_what_nas_systems_and_the_hidden_attribute_leave_out_is_not_listed(serve
     assert shown == [b".hidden.mp4", b"dos-hidden.mp4", b"dos-system.mp4", b"kept.mp4"]
 
 
-def test_a_small_directory_costs_one_frame(server: Any, connection: SmbConnection) -> None:
+def test_a_small_directory_costs_one_frame(server: Server, connection: SmbConnection) -> None:
     for number in range(50):
         write(server.share / f"folder {number}" / "a.mp4")
     assert frames(connection, lambda: scan(SmbMediaScanner(connection))) == 51
@@ -119,11 +140,13 @@ def test_a_small_directory_costs_one_frame(server: Any, connection: SmbConnectio
 
 @pytest.mark.parametrize("count", [999, 1_000, 1_001, 7_500])
 def test_a_large_directory_comes_whole_sorted_and_in_pages_of_a_thousand(
-    server: Any, connection: SmbConnection, count: int
+    server: Server, connection: SmbConnection, count: int
 ) -> None:
     (server.share / "flat").mkdir()
     for number in range(count):
-        (server.share / "flat" / f"a rather long name, to fill the buffers {number * 7919 % count:06d}.mp4").write_bytes(b"x")
+        (
+            server.share / "flat" / f"a rather long name, to fill the buffers {number * 7919 % count:06d}.mp4"
+        ).write_bytes(b"x")
     pages = [page for page in scan(SmbMediaScanner(connection)) if page.directory == b"flat"]
     assert [len(page.rows) for page in pages[:-1]] == [1_000] * (len(pages) - 1)
     assert [page.complete for page in pages] == [False] * (len(pages) - 1) + [True]
@@ -132,7 +155,9 @@ def test_a_large_directory_comes_whole_sorted_and_in_pages_of_a_thousand(
     assert len(set(found)) == count == len(found)
 
 
-def test_a_directory_beyond_the_limit_is_a_problem_not_a_memory_shortage(server: Any, connection: SmbConnection) -> None:
+def test_a_directory_beyond_the_limit_is_a_problem_not_a_memory_shortage(
+    server: Server, connection: SmbConnection
+) -> None:
     for number in range(6_000):
         write(server.share / "flat" / f"{number} {'x' * 60}.mp4")
     write(server.share / "other.mp4")
@@ -141,7 +166,7 @@ def test_a_directory_beyond_the_limit_is_a_problem_not_a_memory_shortage(server:
     assert [problem.kind for page in pages for problem in page.problems] == [ProblemKind.UNREADABLE]
 
 
-def test_file_ids_come_when_asked_for_and_are_those_of_a_stat(server: Any, connection: SmbConnection) -> None:
+def test_file_ids_come_when_asked_for_and_are_those_of_a_stat(server: Server, connection: SmbConnection) -> None:
     inode = write(server.share / "a.mp4").stat().st_ino
     [plain] = scan(SmbMediaScanner(connection))
     assert plain.file_ids == ()
@@ -155,7 +180,7 @@ def tree(share: Path) -> None:
         write(share / folder / "f.mp4")
 
 
-def test_a_scan_resumes_behind_every_checkpoint(server: Any, connection: SmbConnection) -> None:
+def test_a_scan_resumes_behind_every_checkpoint(server: Server, connection: SmbConnection) -> None:
     tree(server.share)
     scanner = SmbMediaScanner(connection)
     whole = scan(scanner)
@@ -165,14 +190,16 @@ def test_a_scan_resumes_behind_every_checkpoint(server: Any, connection: SmbConn
         assert [p.rows for p in rest] == [p.rows for p in whole[number + 1 :]]
 
 
-def test_a_checkpoint_whose_directory_is_gone_skips_nothing_behind_it(server: Any, connection: SmbConnection) -> None:
+def test_a_checkpoint_whose_directory_is_gone_skips_nothing_behind_it(
+    server: Server, connection: SmbConnection
+) -> None:
     tree(server.share)
     scanner = SmbMediaScanner(connection)
     [checkpoint] = [page.checkpoint for page in scan(scanner) if page.directory == b"a/2/x"]
     shutil.rmtree(server.share / "a/2/x")
-    assert [page.directory for page in scan(scanner, resume_from=checkpoint)][0] == b"a/2/y"
+    assert scan(scanner, resume_from=checkpoint)[0].directory == b"a/2/y"
     shutil.rmtree(server.share / "a")
-    assert [page.directory for page in scan(scanner, resume_from=checkpoint)][0] == b"b"
+    assert scan(scanner, resume_from=checkpoint)[0].directory == b"b"
 
 
 def test_a_text_that_is_no_checkpoint_is_refused(connection: SmbConnection) -> None:
@@ -182,13 +209,11 @@ def test_a_text_that_is_no_checkpoint_is_refused(connection: SmbConnection) -> N
 
 def known_of(pages: list[ScanPage]) -> dict[bytes, KnownDirectory]:
     return {
-        page.directory: KnownDirectory(page.stamp, page.directories or ())
-        for page in pages
-        if page.stamp is not None
+        page.directory: KnownDirectory(page.stamp, page.directories or ()) for page in pages if page.stamp is not None
     }
 
 
-def test_an_unchanged_tree_is_looked_at_and_not_listed(server: Any, connection: SmbConnection) -> None:
+def test_an_unchanged_tree_is_looked_at_and_not_listed(server: Server, connection: SmbConnection) -> None:
     tree(server.share)
     scanner = SmbMediaScanner(connection)
     first = scan(scanner)
@@ -200,7 +225,7 @@ def test_an_unchanged_tree_is_looked_at_and_not_listed(server: Any, connection: 
     assert counted == len(first)
 
 
-def test_only_what_changed_is_listed_again(server: Any, connection: SmbConnection) -> None:
+def test_only_what_changed_is_listed_again(server: Server, connection: SmbConnection) -> None:
     tree(server.share)
     scanner = SmbMediaScanner(connection)
     first = scan(scanner)
@@ -217,7 +242,9 @@ def test_only_what_changed_is_listed_again(server: Any, connection: SmbConnectio
 
 
 @pytest.mark.parametrize("field", ["mtime_ns", "ctime_ns", "file_id"])
-def test_a_stamp_that_differs_in_any_field_is_not_trusted(server: Any, connection: SmbConnection, field: str) -> None:
+def test_a_stamp_that_differs_in_any_field_is_not_trusted(
+    server: Server, connection: SmbConnection, field: str
+) -> None:
     write(server.share / "a/f.mp4")
     known = known_of(scan(SmbMediaScanner(connection)))
     stamp = known[b"a"].stamp
@@ -227,7 +254,7 @@ def test_a_stamp_that_differs_in_any_field_is_not_trusted(server: Any, connectio
     assert ids([pages[b"a"]]) == [b"a/f.mp4"]
 
 
-def test_a_symlink_into_itself_is_a_loop_and_ends(server: Any, connection: SmbConnection) -> None:
+def test_a_symlink_into_itself_is_a_loop_and_ends(server: Server, connection: SmbConnection) -> None:
     write(server.share / "a/b/f.mp4")
     (server.share / "a/b/up").symlink_to("..")
     pages = scan(SmbMediaScanner(connection))
@@ -236,7 +263,7 @@ def test_a_symlink_into_itself_is_a_loop_and_ends(server: Any, connection: SmbCo
     assert ids(pages) == [b"a/b/f.mp4"]
 
 
-def test_a_folder_without_permission_is_a_problem_and_the_rest_is_listed(server: Any) -> None:
+def test_a_folder_without_permission_is_a_problem_and_the_rest_is_listed(server: Server) -> None:
     for name in ["a/f.mp4", "closed/g.mp4", "z/h.mp4"]:
         write(server.share / name)
     (server.share / "closed").chmod(0)
@@ -247,12 +274,12 @@ def test_a_folder_without_permission_is_a_problem_and_the_rest_is_listed(server:
         (server.share / "closed").chmod(0o755)
     assert ids(pages) == [b"a/f.mp4", b"z/h.mp4"]
     [page] = [page for page in pages if page.problems]
-    assert (page.directory, page.complete, page.checkpoint) == (b"closed", False, None)
+    assert (page.directory, page.complete, page.stamp) == (b"closed", False, None)
     assert page.problems[0].kind is ProblemKind.UNREADABLE
     assert "ACCESS_DENIED" in page.problems[0].message
 
 
-def test_a_closed_root_asks_for_credentials(server: Any) -> None:
+def test_a_closed_root_asks_for_credentials(server: Server) -> None:
     (server.share / "root").mkdir()
     (server.share / "root").chmod(0)
     try:
@@ -262,7 +289,7 @@ def test_a_closed_root_asks_for_credentials(server: Any) -> None:
         (server.share / "root").chmod(0o755)
 
 
-def test_a_root_that_is_not_there_is_offline(server: Any, connection: SmbConnection) -> None:
+def test_a_root_that_is_not_there_is_offline(server: Server, connection: SmbConnection) -> None:
     scanner = SmbMediaScanner(connection, "nothing/here")
     with pytest.raises(SourceOfflineError):
         scan(scanner)
@@ -271,7 +298,7 @@ def test_a_root_that_is_not_there_is_offline(server: Any, connection: SmbConnect
 
 
 def test_a_folder_deleted_during_the_walk_is_an_empty_complete_page(
-    server: Any, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
+    server: Server, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "_IN_FLIGHT", 0)
     tree(server.share)
@@ -281,13 +308,17 @@ def test_a_folder_deleted_during_the_walk_is_an_empty_complete_page(
         if page.directory == b"a":
             shutil.rmtree(server.share / "a/2")
     by_directory = {page.directory: page for page in pages}
-    assert (by_directory[b"a/2"].complete, by_directory[b"a/2"].rows, by_directory[b"a/2"].directories) == (True, (), ())
+    assert (by_directory[b"a/2"].complete, by_directory[b"a/2"].rows, by_directory[b"a/2"].directories) == (
+        True,
+        (),
+        (),
+    )
     assert not any(page.problems for page in pages)
     assert b"b/f.mp4" in ids(pages)
 
 
 def test_a_folder_renamed_during_the_walk_loses_nothing_that_stays(
-    server: Any, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
+    server: Server, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "_IN_FLIGHT", 0)
     tree(server.share)
@@ -303,7 +334,7 @@ def test_a_folder_renamed_during_the_walk_loses_nothing_that_stays(
     assert b"e/x/f.mp4" in ids(scan(SmbMediaScanner(connection)))
 
 
-def test_cancelling_ends_the_scan(server: Any, connection: SmbConnection) -> None:
+def test_cancelling_ends_the_scan(server: Server, connection: SmbConnection) -> None:
     tree(server.share)
     cancel = CancelToken()
     pages = SmbMediaScanner(connection).scan_assets(cancel=cancel)
@@ -313,7 +344,7 @@ def test_cancelling_ends_the_scan(server: Any, connection: SmbConnection) -> Non
         list(pages)
 
 
-def test_a_root_that_is_replaced_has_another_identity(server: Any, connection: SmbConnection) -> None:
+def test_a_root_that_is_replaced_has_another_identity(server: Server, connection: SmbConnection) -> None:
     scanner = SmbMediaScanner(connection)
     write(server.share / "a.mp4")
     before = scanner.identify(cancel=CancelToken())
@@ -337,7 +368,7 @@ def test_a_root_that_is_replaced_has_another_identity(server: Any, connection: S
         aside.rename(server.share)
 
 
-def test_a_marker_tells_places_apart_and_must_be_there(server: Any, connection: SmbConnection) -> None:
+def test_a_marker_tells_places_apart_and_must_be_there(server: Server, connection: SmbConnection) -> None:
     scanner = SmbMediaScanner(connection, marker="marker.txt")
     with pytest.raises(SourceOfflineError):
         scanner.identify(cancel=CancelToken())
@@ -348,7 +379,7 @@ def test_a_marker_tells_places_apart_and_must_be_there(server: Any, connection: 
     assert scanner.identify(cancel=CancelToken()).strong != one.strong
 
 
-def test_the_slow_path_sees_exactly_what_the_fast_path_sees(server: Any) -> None:
+def test_the_slow_path_sees_exactly_what_the_fast_path_sees(server: Server) -> None:
     tree(server.share)
     for name in NAMES:
         write(server.share / "names" / name, name.encode())
@@ -365,7 +396,9 @@ def test_the_slow_path_sees_exactly_what_the_fast_path_sees(server: Any) -> None
     fast_pages, slow_pages = results[0][0], results[1][0]
     assert fast_pages == slow_pages
     assert results[0][1:3] == results[1][1:3]
-    assert [(e.path, e.size, e.mtime_ns) for e in results[0][3]] == [(e.path, e.size, e.mtime_ns) for e in results[1][3]]
+    assert [(e.path, e.size, e.mtime_ns) for e in results[0][3]] == [
+        (e.path, e.size, e.mtime_ns) for e in results[1][3]
+    ]
 
 
 def test_source_id_names_the_place_without_secrets(connection: SmbConnection) -> None:

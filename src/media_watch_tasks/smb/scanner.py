@@ -114,7 +114,9 @@ class SmbMediaScanner(MediaScanner, Filters):
         if self._marker is not None:
             names.append(f"marker {self._marker_id()}")
         weak = f"volume {serial:08x} root {root.volume_id or 0:x}:{root.file_id or 0:x}"
-        return RootIdentity(strong=" ".join(names), weak=weak, file_ids_stable=self._file_ids and root.file_id is not None)
+        return RootIdentity(
+            strong=" ".join(names), weak=weak, file_ids_stable=self._file_ids and root.file_id is not None
+        )
 
     def _look_at_root(self) -> Opened:
         look = self._session.look(self._root, options=Options.DIRECTORY, access=Access.ATTRIBUTES)
