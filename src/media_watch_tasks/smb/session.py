@@ -37,7 +37,7 @@ _PACKAGES = frozenset({"smbprotocol", "smbclient", "spnego", "cryptography"})
 TRIES = 3
 """How often a login, or one request, is tried before the place counts as offline."""
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 4.0
-_LOOKS_IN_FLIGHT = 64
+_LOOKS_IN_FLIGHT, _MANY = 64, 64
 
 _T = TypeVar("_T")
 
@@ -224,7 +224,8 @@ class ShareSession:
         asked = 0
         for number, path in enumerate(paths):
             if number not in looks:
-                channel = self._pool.least_busy()
+                # A server uses one processor for each connection: many files are worth all of them.
+                channel = self._pool.least_busy(self._connections if len(paths) >= _MANY else 1)
                 self._pool.post(channel, messages(path, channel), inbox=inbox, token=number)
                 asked += 1
             if asked >= _LOOKS_IN_FLIGHT:
