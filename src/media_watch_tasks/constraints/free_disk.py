@@ -23,14 +23,15 @@ class FreeDisk(NamedConstraint):
         FreeDisk("/mnt/backup", share=0.05)
 
     What counts is the room that programs without special rights can fill. A path that is not there is unknown, not
-    unmet; so is a file system that does not answer within half a second, as a network mount whose server is gone.
+    unmet; so is a file system that does not answer in time, as a network mount whose server is gone, or that tells no
+    size.
 
     Args:
         path: any path on the file system.
         at_least: bytes that must be free.
         share: part of the whole file system that must be free, above 0.0 and below 1.0. With both, both must hold.
         name: what tasks ask for; two disks need two names.
-        patience: how long the file system may take to answer, in real time.
+        patience: how long one answer is waited for, in real time. The run of the queue stands still meanwhile.
 
     Raises:
         ConfigurationError: neither `at_least` nor `share`, or one of them out of range.
@@ -62,9 +63,13 @@ class FreeDisk(NamedConstraint):
 
         Raises:
             OSError: the path cannot be looked at.
-            TimeoutError: the file system does not answer.
+            LookupError: the file system tells no size.
+            TimeoutError: the file system does not answer in time.
         """
         usage = self._look.answer()
+        if usage.total == 0:
+            # Some file systems in user space do so: it does not mean that they are full.
+            raise LookupError(f"the file system of {self._path} does not tell how large it is")
         wanted = max(self._at_least or 0, 0 if self._share is None else self._share * usage.total)
         if usage.free >= wanted:
             return None

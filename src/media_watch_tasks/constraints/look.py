@@ -62,6 +62,8 @@ class Look(Generic[_Answer]):
             raise ConfigurationError(f"what is asked must be callable, not {ask!r}")
         if not isinstance(keep_for, timedelta) or keep_for < timedelta(0):
             raise ConfigurationError(f"keep_for must be a timedelta of at least zero, not {keep_for!r}")
+        if not isinstance(patience, timedelta) or patience <= timedelta(0):
+            raise ConfigurationError(f"patience must be a timedelta above zero, not {patience!r}")
         self._ask = ask
         self._keep_ns = to_ns(keep_for)
         self._patience = patience.total_seconds()

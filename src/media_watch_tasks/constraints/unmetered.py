@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.constraints.look import Look
+from media_watch_tasks.constraints.look import PATIENCE, Look
 from media_watch_tasks.constraints.named import NamedConstraint
 
 __all__ = ["Unmetered", "ask_network_manager"]
@@ -22,7 +22,6 @@ _QUESTION = (
     "--system",
     "--json=short",
     "--auto-start=no",
-    f"--timeout={_COMMAND_SECONDS:g}",
     "get-property",
     _SERVICE,
     "/org/freedesktop/NetworkManager",
@@ -47,11 +46,12 @@ class Unmetered(NamedConstraint):
     Args:
         ask: returns True while the network is unmetered. What else counts as unknown is said in `Condition`.
         keep_for: how long an answer is given again without asking; by default 10 s.
+        patience: how long one answer is waited for, in real time. The run of the queue stands still meanwhile.
         name: what tasks ask for.
         clock: what `keep_for` is measured with.
 
     Raises:
-        ConfigurationError: something that cannot be called, or a negative time.
+        ConfigurationError: something that cannot be called, or a time that is too short.
     """
 
     def __init__(
@@ -59,11 +59,13 @@ class Unmetered(NamedConstraint):
         ask: Callable[[], bool] | None = None,
         *,
         keep_for: timedelta = _KEPT,
+        patience: timedelta = PATIENCE,
         name: str = "unmetered",
         clock: Clock | None = None,
     ) -> None:
         super().__init__(name)
-        self._look = Look(ask_network_manager if ask is None else ask, keep_for=keep_for, clock=clock)
+        chosen = ask_network_manager if ask is None else ask
+        self._look = Look(chosen, keep_for=keep_for, patience=patience, clock=clock)
 
     def unmet(self) -> str | None:
         """That the network is metered, or None.

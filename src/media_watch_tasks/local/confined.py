@@ -41,7 +41,7 @@ def open_below(root: int, path: bytes, flags: int, *, root_path: bytes | None = 
             return opened
         position, target = opened
         above, below = components[:position], components[position + 1 :]
-        if target == b"..":
+        if target is None:
             # What stands above was opened and is no link, so its parent is the component before it.
             if not above:
                 raise _refused(path)
@@ -53,15 +53,15 @@ def open_below(root: int, path: bytes, flags: int, *, root_path: bytes | None = 
             components = _aimed_at(above, target, roots, path) + below
 
 
-def _open_plain(root: int, components: list[bytes], flags: int) -> int | tuple[int, bytes]:
-    """The descriptor; or the position of the first component that is a link and its target, or is `..`."""
+def _open_plain(root: int, components: list[bytes], flags: int) -> int | tuple[int, bytes | None]:
+    """The descriptor; or the position of the first component that is a link, and its target, or is `..`, and None."""
     if not components:
         return os.open(b".", flags | os.O_NOFOLLOW, dir_fd=root)
     here, held = root, None
     try:
         for position, name in enumerate(components):
             if name == b"..":
-                return position, name
+                return position, None
             last = position == len(components) - 1
             try:
                 found = os.open(name, flags | os.O_NOFOLLOW if last else _STEP, dir_fd=here)

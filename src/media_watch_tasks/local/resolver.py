@@ -14,6 +14,7 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, PermanentError, TransientError
 from media_watch_tasks.local.confined import NOT_THERE, READ, is_well_formed, open_below
 from media_watch_tasks.local.looks import FolderInUse
+from media_watch_tasks.local.proof import RootProof
 from media_watch_tasks.local.root import LocalRoot
 from media_watch_tasks.local.stream import open_version
 from media_watch_tasks.model.assets import AssetStat, MediaAsset, ResolvedMedia
@@ -28,7 +29,8 @@ class LocalMediaResolver(MediaResolver):
     """Resolves what a `LocalMediaScanner` of the same root lists. Give both the same `source_id` and `follow_symlinks`.
 
     Every asset is opened step by step from the root. A file counts as gone only where the root, and every folder above
-    the file that still exists, could be opened for reading.
+    the file that still exists, could be opened for reading, and where no other place has taken that of the root since
+    this resolver found a file there.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class LocalMediaResolver(MediaResolver):
     ) -> None:
         """Describe the place; nothing is opened yet."""
         self._root = LocalRoot(root)
+        self._proof = RootProof(self._root)
         self._source_id = source_id or self._root.source_id
         self._follow_below = self._root.path if follow_symlinks else None
 
@@ -70,7 +73,10 @@ class LocalMediaResolver(MediaResolver):
                     looks.append(folder.look(asset.asset_id) if is_well_formed(asset.asset_id) else None)
                 except OSError as error:
                     raise self._failed(asset, error) from error
-            if None in looks:
+            if any(look is not None for look in looks):
+                self._proof.found(root)
+            elif looks:
+                self._proof.require(root)
                 self._root.require(root)
         return looks
 
@@ -95,7 +101,9 @@ class LocalMediaResolver(MediaResolver):
             try:
                 descriptor = open_below(root, asset.asset_id, READ, root_path=self._follow_below)
             except OSError as error:
+                self._proof.require(root)
                 raise self._failed(asset, error) from error
+            self._proof.found(root)
         try:
             self._require_version(asset, os.fstat(descriptor))
         except BaseException:

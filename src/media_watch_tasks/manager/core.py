@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from media_watch_tasks.abc.constraint import Constraint
@@ -14,6 +13,7 @@ from media_watch_tasks.abc.scanner import MediaScanner
 from media_watch_tasks.abc.stores import MediaStateStore, SharedTransaction, TaskStore
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, to_ns
+from media_watch_tasks.manager.conditions import Conditions
 from media_watch_tasks.manager.destinations import Destinations
 from media_watch_tasks.manager.flight import Flights
 from media_watch_tasks.manager.notifier import Notifier
@@ -23,8 +23,6 @@ from media_watch_tasks.model.tasks import NewTask
 from media_watch_tasks.options import TaskManagerOptions
 
 __all__ = ["ManagerCore"]
-
-_log = logging.getLogger(__name__)
 
 
 class ManagerCore:
@@ -50,7 +48,7 @@ class ManagerCore:
         self.destinations = destinations
         self.options = options
         self.clock = clock
-        self.constraints = tuple(constraints)
+        self.conditions = Conditions(constraints, unknown_is_met=options.unknown_constraint == "met")
         self.rng = rng
         self.notifier = Notifier(clock)
         self.flights = Flights()
@@ -122,16 +120,3 @@ class ManagerCore:
         if accepted.strong and found.strong:
             return accepted.strong == found.strong
         return not (accepted.weak and found.weak) or accepted.weak == found.weak
-
-    def unmet_constraints(self) -> Mapping[str, str]:
-        """The constraints that are not met now, and what they say."""
-        unmet: dict[str, str] = {}
-        for constraint in self.constraints:
-            try:
-                said = constraint.unmet()
-            except Exception as error:  # noqa: BLE001 - a constraint is foreign code: what it raises means "unknown"
-                _log.warning("constraint cannot say", exc_info=True, extra={"constraint": constraint.name})
-                said = f"unknown: {error}" if self.options.unknown_constraint == "unmet" else None
-            if said is not None:
-                unmet[constraint.name] = said
-        return unmet

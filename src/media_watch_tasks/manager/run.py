@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 
@@ -14,6 +14,7 @@ from media_watch_tasks.clock import NANOSECONDS, to_ns
 from media_watch_tasks.errors import MediaWatchError, OperationCancelled
 from media_watch_tasks.manager.attempt import perform
 from media_watch_tasks.manager.batch import perform_batch
+from media_watch_tasks.manager.conditions import ConditionsSeen
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.hands import Hands, Job
@@ -64,8 +65,9 @@ class Run:
         self._alone = False
         self._stopped_by: str | None = None
         self._stopped_ns = 0
-        self._unmet: Mapping[str, str] = {}
-        self._unmet_ns: int | None = None
+        self._conditions = ConditionsSeen()
+        self._conditions_ns: int | None = None
+        self._unknown: dict[str, str] = {}
         self._swept_ns: int | None = None
 
     def wake(self) -> None:
@@ -164,7 +166,7 @@ class Run:
             limit=most,
             lease_ns=self._core.lease_ns,
             longest_delay_ns=to_ns(self._core.options.longest_delay),
-            unmet=frozenset(self._look_at_constraints()),
+            unmet=frozenset(self._look_at_constraints().unmet),
             force=self._force,
             alone=alone,
             floor=self._floor,
@@ -179,11 +181,13 @@ class Run:
             self._dispatch(claims)
         return bool(claims)
 
-    def _look_at_constraints(self) -> Mapping[str, str]:
+    def _look_at_constraints(self) -> ConditionsSeen:
         now = self._core.clock.monotonic_ns()
-        if self._core.constraints and (self._unmet_ns is None or now - self._unmet_ns >= NANOSECONDS):
-            self._unmet, self._unmet_ns = self._core.unmet_constraints(), now
-        return self._unmet
+        if self._core.conditions and (self._conditions_ns is None or now - self._conditions_ns >= NANOSECONDS):
+            self._conditions, self._conditions_ns = self._core.conditions.look(), now
+            # Of the whole run: what was sent while a constraint could not say was sent on a guess.
+            self._unknown.update(self._conditions.unknown)
+        return self._conditions
 
     def _sweep(self) -> None:
         now = self._core.clock.monotonic_ns()
@@ -191,9 +195,7 @@ class Run:
             self._swept_ns = now
             first = to_ns(self._core.options.crash_backoff)
             backoff = [first * 2**n for n in range(_CRASHES_UNTIL_DEAD)]
-            self._core.tasks.take_back(
-                dead_after=_CRASHES_UNTIL_DEAD, backoff_ns=backoff, asking=self._core.worker_id
-            )
+            self._core.tasks.take_back(dead_after=_CRASHES_UNTIL_DEAD, backoff_ns=backoff, asking=self._core.worker_id)
 
     def _dispatch(self, claims: Sequence[Claim]) -> None:
         core = self._core
@@ -282,7 +284,8 @@ class Run:
             released=counts["released"],
             lease_lost=counts["lease_lost"],
             bytes_sent=counts["bytes_sent"],
-            unmet_constraints=MappingProxyType(dict(self._unmet)),
+            unmet_constraints=self._conditions.unmet,
+            unknown_constraints=MappingProxyType(dict(self._unknown)),
             stopped_by=self._stopped_by or "empty",
             elapsed=timedelta(microseconds=(self._core.clock.monotonic_ns() - self._began_ns) // 1_000),
         )

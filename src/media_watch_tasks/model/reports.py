@@ -92,7 +92,9 @@ class ProcessReport:
     """Another worker had taken the task: this one wrote nothing."""
     bytes_sent: int = 0
     unmet_constraints: Mapping[str, str] = attrs.field(factory=dict, hash=False)
-    """Name of the constraint and what it said; tasks that ask for it stayed pending."""
+    """Name of the constraint and what it said last; tasks that ask for it stayed pending."""
+    unknown_constraints: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    """Constraints that could not say at some time of this run, and why: they counted as the options say."""
     stopped_by: str = "empty"
     """`empty` (nothing is eligible now), `limit`, `time_budget`, `cancelled` or `closed`."""
     elapsed: timedelta = timedelta(0)

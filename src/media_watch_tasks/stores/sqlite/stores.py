@@ -11,6 +11,7 @@ from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
 from media_watch_tasks.stores.sqlite.migrations import migrate
+from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 
 __all__ = ["SqliteStores"]
 
@@ -51,6 +52,7 @@ class SqliteStores:
         try:
             migrate(self.database)
             self.media_state = SqliteMediaStateStore(self.database, clock)
+            self.tasks = SqliteTaskStore(self.database, clock)
         except BaseException:
             self.database.close()
             raise
@@ -67,7 +69,8 @@ class SqliteStores:
         back_up(self.database, path, factory=self._factory)
 
     def close(self) -> None:
-        """Close the database. A second call does nothing."""
+        """Let go of the workers of this process and close the database. A second call does nothing."""
+        self.tasks.close()
         self.database.close()
 
     def __enter__(self) -> Self:
