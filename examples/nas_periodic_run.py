@@ -34,7 +34,7 @@ def watch(destination: Path, every: timedelta) -> None:
     """Scan and deliver at every interval. A NAS that is switched off pauses the source; nothing is lost or sent twice."""
     folder = os.environ.get("NAS_FOLDER", "")
     options = TaskManagerOptions(settle_for=timedelta(seconds=float(os.environ.get("NAS_SETTLE_SECONDS", "10"))))
-    destination.mkdir(parents=True, exist_ok=True)
+    (destination / "files").mkdir(parents=True, exist_ok=True)
     with nas() as connection, SqliteStores(destination / ".media-watch.db") as stores, TaskManager(
         media_scanner=SmbMediaScanner(connection, folder), media_resolver=SmbMediaResolver(connection, folder),
         media_state_store=stores.media_state, task_store=stores.tasks,
