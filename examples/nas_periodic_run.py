@@ -1,7 +1,8 @@
 """Back up what appears on a NAS share, every minute, until Ctrl-C or SIGTERM: `nas_periodic_run.py DEST [SECONDS]`.
 
 The share comes from the environment: NAS_HOST, NAS_SHARE, NAS_USER, NAS_PASSWORD, and where they are wanted NAS_PORT
-(445), NAS_FOLDER (the folder within the share; all of it by default) and NAS_SETTLE_SECONDS (10). Needs the extra `smb`.
+(445), NAS_FOLDER (the folder within the share; all of it by default) and NAS_SETTLE_SECONDS (10). It needs the extra
+`smb`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def nas() -> SmbConnection:
 
 
 def watch(destination: Path, every: timedelta) -> None:
-    """Scan and deliver at every interval. A NAS that is switched off pauses the source; nothing is lost or sent twice."""
+    """Scan and deliver at every interval. A NAS that is switched off pauses the source, and nothing is lost."""
     folder = os.environ.get("NAS_FOLDER", "")
     options = TaskManagerOptions(settle_for=timedelta(seconds=float(os.environ.get("NAS_SETTLE_SECONDS", "10"))))
     (destination / "files").mkdir(parents=True, exist_ok=True)

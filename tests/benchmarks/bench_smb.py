@@ -21,7 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import smbclient
 
@@ -106,7 +108,7 @@ class Distance:
         self.port = int(self.process.stdout.readline())
         self.frames = (0, 0)
 
-    def __enter__(self) -> Distance:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -201,6 +203,10 @@ def row(what: str, seconds: float, note: str = "") -> None:
     print(f"| {what} | {seconds:.3f} | {note} |", flush=True)
 
 
+def title(text: str) -> None:
+    print(f"\n### {text}\n\n| | s | |\n|---|---|---|", flush=True)
+
+
 def rival(what: str, make: Callable[[int], Callable[[], int]], expected: int | None, rounds: int) -> float:
     """rclone's best time over the numbers of checkers."""
     times = {checkers: best(make(checkers), expected, rounds) for checkers in CHECKERS}
@@ -218,26 +224,26 @@ def listing(share: Path, rounds: int) -> None:
                     f"\n### listing {whole} files in {FOLDERS} folders, {mode}, {distance} ms\n\n| | s | |\n|---|---|---|"
                 )
                 near = stack.enter_context(Distance(port, distance)).port if distance else port
-                ours = best(lambda near=near: ours_list(near, "tree"), whole, rounds)
+                ours = best(partial(ours_list, near, "tree"), whole, rounds)
                 row("ours", ours, f"{whole / ours:,.0f} files/s")
                 theirs = rival(
                     "lsf -R",
-                    lambda c, near=near: lambda: rclone_list(near, "tree", c),
+                    partial(partial, rclone_list, near, "tree"),
                     whole,
                     2 if distance else rounds,
                 )
                 row("ratio to rclone", theirs / ours, f"goal {({0: 1.3, 2: 1.5, 10: 2.0})[distance]}")
                 folder, count = ("small", tenth) if distance else ("tree", whole)
-                small = best(lambda near=near: ours_list(near, "small"), tenth, rounds) if distance else ours
+                small = best(partial(ours_list, near, "small"), tenth, rounds) if distance else ours
                 if distance:
                     row(f"ours, {count} files", small)
-                seconds = best(lambda: smbclient_list(near, folder, mode), count, 1)  # noqa: B023 - called at once
+                seconds = best(partial(smbclient_list, near, folder, mode), count, 1)
                 row(f"smbclient, {count} files", seconds, f"{seconds / small:.1f}x ours")
-                seconds = best(lambda: plain_list(near, folder), count, 1)  # noqa: B023 - called at once
+                seconds = best(partial(plain_list, near, folder), count, 1)
                 row(f"smbprotocol, {count} files", seconds, f"{seconds / small:.1f}x ours, goal 10")
 
 
-def frames(share: Path) -> None:
+def frames(share: Path, _rounds: int) -> None:
     with server(share, SIGNED) as port:
         print("\n### frames to the server\n\n| | frames |\n|---|---|")
         counts = []
@@ -269,36 +275,45 @@ def flat(share: Path, rounds: int) -> None:
         for distance in (0, 10):
             with contextlib.ExitStack() as stack:
                 near = stack.enter_context(Distance(port, distance)).port if distance else port
-                print(f"\n### one folder of 50,000 files, signed, {distance} ms\n\n| | s | |\n|---|---|---|")
-                ours = best(lambda near=near: ours_list(near, "flat"), 50_000, rounds)
+                title(f"one folder of 50,000 files, signed, {distance} ms")
+                ours = best(partial(ours_list, near, "flat"), 50_000, rounds)
                 row("ours", ours)
-                theirs = rival("lsf", lambda c, near=near: lambda: rclone_list(near, "flat", c), 50_000, 1)
+                theirs = rival("lsf", partial(partial, rclone_list, near, "flat"), 50_000, 1)
                 row("ratio to rclone", theirs / ours)
-                row("smbclient", best(lambda near=near: smbclient_list(near, "flat", "signed"), 50_000, 1))
+                row("smbclient", best(partial(smbclient_list, near, "flat", "signed"), 50_000, 1))
                 if not distance:
-                    row("smbprotocol", best(lambda near=near: plain_list(near, "flat"), 50_000, 1))
+                    row("smbprotocol", best(partial(plain_list, near, "flat"), 50_000, 1))
 
 
 def heads(share: Path, rounds: int) -> None:
     def read(port: int) -> int:
         with connect(port) as connection:
-            return sum(len(data) == HEAD_BYTES for data in connection.read_heads(head_paths(), HEAD_BYTES))
+            heads_read = connection.read_heads(head_paths(), HEAD_BYTES)
+            return sum(isinstance(data, bytes) and len(data) == HEAD_BYTES for data in heads_read)
 
     with server(share, SIGNED) as port:
         for distance in (0, 2, 10):
             with contextlib.ExitStack() as stack:
                 near = stack.enter_context(Distance(port, distance)).port if distance else port
-                print(
-                    f"\n### heads of {HEADS} files, {HEAD_BYTES} bytes, signed, {distance} ms\n\n| | s | |\n|---|---|---|"
-                )
-                ours = best(lambda near=near: read(near), HEADS, rounds)
+                title(f"heads of {HEADS} files, {HEAD_BYTES} bytes, signed, {distance} ms")
+                ours = best(partial(read, near), HEADS, rounds)
                 row("ours", ours)
                 theirs = rival(
                     "cat --head",
-                    lambda c, near=near: lambda: rclone(near, "cat", "--head", str(HEAD_BYTES), "heads", checkers=c),
-                    0, 1,
-                )  # fmt: skip
+                    partial(partial, rclone_heads, near),
+                    0,
+                    1,
+                )
                 row("ratio to rclone", theirs / ours, f"goal {({0: 4, 2: '-', 10: 50})[distance]}")
+
+
+def rclone_heads(port: int, checkers: int) -> int:
+    return rclone(port, "cat", "--head", str(HEAD_BYTES), "heads", checkers=checkers)
+
+
+def smbclient_get(port: int, mode: str) -> int:
+    smbclient_run(port, "get large.bin /dev/null", mode)
+    return 0
 
 
 def file(share: Path, rounds: int) -> None:
@@ -327,14 +342,14 @@ def file(share: Path, rounds: int) -> None:
             for distance in (0, 10):
                 with contextlib.ExitStack() as stack:
                     near = stack.enter_context(Distance(port, distance)).port if distance else port
-                    print(f"\n### one file of 1 GiB, {mode}, {distance} ms\n\n| | s | |\n|---|---|---|")
-                    ours = best(lambda near=near: read(near), size, rounds)
+                    title(f"one file of 1 GiB, {mode}, {distance} ms")
+                    ours = best(partial(read, near), size, rounds)
                     row("ours", ours)
-                    get = best(lambda: len(smbclient_run(near, "get large.bin /dev/null", mode)) * 0, None, rounds)  # noqa: B023 - called at once
+                    get = best(partial(smbclient_get, near, mode), 0, rounds)
                     row("smbclient get", get, f"{get / ours:.2f}x ours, goal {1.1 if not distance else 1.3}")
-                    cat = best(lambda: rclone(near, "cat", "large.bin", checkers=8), 0, 1)  # noqa: B023 - called at once
+                    cat = best(partial(rclone, near, "cat", "large.bin", checkers=8), 0, rounds)
                     row("rclone cat", cat, f"{cat / ours:.2f}x ours, goal 4")
-                    slow = best(lambda: plain(near), size, 1)  # noqa: B023 - called at once
+                    slow = best(partial(plain, near), size, 1)
                     row("smbprotocol, read of 1 MiB", slow, f"{slow / ours:.2f}x ours")
 
 
@@ -356,14 +371,14 @@ def rescan(share: Path, rounds: int) -> None:
                         scanner = SmbMediaScanner(connection, "tree")
                         return sum(page.unchanged for page in scanner.scan_assets(known=known, cancel=CancelToken()))
 
-                print(f"\n### rescan of {FOLDERS} unchanged folders, signed, {distance} ms\n\n| | s | |\n|---|---|---|")
+                title(f"rescan of {FOLDERS} unchanged folders, signed, {distance} ms")
                 ours = best(again, FOLDERS + 1, rounds)
                 row("ours", ours)
-                theirs = rival("lsf -R", lambda c, near=near: lambda: rclone_list(near, "tree", c), FOLDERS * FILES, 1)
+                theirs = rival("lsf -R", partial(partial, rclone_list, near, "tree"), FOLDERS * FILES, 1)
                 row("ratio to rclone's listing", theirs / ours, "goal 6")
 
 
-def walk(share: Path) -> None:
+def walk(share: Path, _rounds: int) -> None:
     """Memory over a walk of a million files, and the rescan of that tree."""
     print("\nmaking a million files …", flush=True)
     tree(share / "million", 10_000, 100)
@@ -391,40 +406,43 @@ def walk(share: Path) -> None:
             lambda: sum(page.unchanged for page in scanner.scan_assets(known=known, cancel=CancelToken())), 10_001, 2
         )
         row("ours, unchanged", again)
-        theirs = rival("lsf -R", lambda c: lambda: rclone_list(port, "million", c), 1_000_000, 1)
+        theirs = rival("lsf -R", partial(partial, rclone_list, port, "million"), 1_000_000, 1)
         row("unchanged, share of rclone's listing", again / theirs, "goal 0.10")
+
+
+def prepare(share: Path, wanted: set[str]) -> None:
+    """Make the files that the wanted parts need."""
+    if wanted & {"listing", "rescan"}:
+        tree(share / "tree", FOLDERS, FILES)
+    if wanted & {"listing", "frames"}:
+        tree(share / "small", FOLDERS // 10, FILES)
+    if "flat" in wanted:
+        tree(share / "flat", 1, 50_000)
+    if wanted & {"heads", "frames"}:
+        (share / "heads").mkdir()
+        for path in head_paths():
+            (share / path).write_bytes(os.urandom(200_000))
+    if "file" in wanted:
+        with (share / "large.bin").open("wb") as large:
+            for _ in range(64):
+                large.write(os.urandom(16 << 20))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="listing,frames,flat,heads,file,rescan,walk")
+    parser.add_argument("--only", default="frames,listing,flat,heads,file,rescan,walk")
     arguments = parser.parse_args()
     wanted = set(arguments.only.split(","))
     share = Path(tempfile.mkdtemp(prefix="bench-smb-share-"))
     try:
-        if wanted & {"listing", "rescan"}:
-            tree(share / "tree", FOLDERS, FILES)
-        if wanted & {"listing", "frames"}:
-            tree(share / "small", FOLDERS // 10, FILES)
-        if "flat" in wanted:
-            (share / "flat").mkdir()
-            for number in range(50_000):
-                (share / "flat" / f"IMG_{number:06d}.jpg").write_bytes(b"x")
-        if wanted & {"heads", "frames"}:
-            (share / "heads").mkdir()
-            for path in head_paths():
-                (share / path).write_bytes(os.urandom(200_000))
-        if "file" in wanted:
-            with (share / "large.bin").open("wb") as large:
-                for _ in range(64):
-                    large.write(os.urandom(16 << 20))
-        for name, action in (("frames", lambda: frames(share)), ("listing", lambda: listing(share, arguments.rounds)),
-                             ("flat", lambda: flat(share, arguments.rounds)), ("heads", lambda: heads(share, arguments.rounds)),
-                             ("file", lambda: file(share, arguments.rounds)), ("rescan", lambda: rescan(share, arguments.rounds)),
-                             ("walk", lambda: walk(share))):  # fmt: skip
-            if name in wanted:
-                action()
+        prepare(share, wanted)
+        actions = {
+            "frames": frames, "listing": listing, "flat": flat, "heads": heads, "file": file, "rescan": rescan,
+            "walk": walk,
+        }  # fmt: skip
+        for name in (name for name in actions if name in wanted):
+            actions[name](share, arguments.rounds)
     finally:
         shutil.rmtree(share)
 

@@ -57,7 +57,7 @@ def rewrite(frame: bytes, change: Callable[[bytearray, int, int], None]) -> byte
         offset, number = offset + following, number + 1
 
 
-def command_of(data: bytes, offset: int = 0) -> int:
+def command_of(data: bytes | bytearray, offset: int = 0) -> int:
     return int(struct.unpack_from("<H", data, offset + 12)[0])
 
 
@@ -73,7 +73,7 @@ def test_a_server_without_related_compounds_takes_the_slow_path(
     server: Server, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     contents = tree(server)
-    fired = []
+    fired: list[int] = []
 
     def refuse(data: bytearray, offset: int, number: int) -> None:
         if number:
@@ -91,7 +91,7 @@ def test_a_server_without_related_compounds_takes_the_slow_path(
 
 def test_a_server_that_grants_hardly_any_credits_takes_the_slow_path(server: Server, proxy: Proxy) -> None:
     contents = tree(server)
-    fired = []
+    fired: list[int] = []
 
     def meanly(data: bytearray, offset: int, _number: int) -> None:
         if command_of(data, offset) not in {NEGOTIATE, SESSION_SETUP}:
@@ -112,7 +112,7 @@ def test_a_server_that_grants_hardly_any_credits_takes_the_slow_path(server: Ser
 def test_a_folder_that_a_dfs_link_leads_to_takes_the_slow_path_alone(server: Server, proxy: Proxy) -> None:
     contents = tree(server)
     target = "b".encode("utf-16-le")
-    fired = []
+    fired: list[int] = []
     asked: list[tuple[int, bytes]] = []
 
     def not_covered(data: bytearray, offset: int, number: int) -> None:
@@ -136,7 +136,7 @@ def test_a_share_of_a_dfs_name_space_takes_the_slow_path(smb_servers: Servers, p
     """The decision alone: the answer to TREE_CONNECT is a real one with the DFS bit set (MS-SMB2 2.2.10)."""
     server = smb_servers("server max protocol = SMB2_10")
     between = proxies(server.port)
-    fired = []
+    fired: list[int] = []
 
     def dfs(data: bytearray, offset: int, _number: int) -> None:
         if command_of(data, offset) == TREE_CONNECT and not fired:
