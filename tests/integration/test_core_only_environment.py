@@ -246,11 +246,13 @@ def _users(wheel: Wheel, requirements: set[str]) -> list[str]:
 
 
 SCHEDULER = '''
+import logging
 import threading
 
 from media_watch_tasks.abc import Scheduler
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError
+from media_watch_tasks.model.redaction import redact
 
 
 class Again(Scheduler):
@@ -270,9 +272,8 @@ class Again(Scheduler):
         while not token.wait(0.001):
             try:
                 job(token)
-            except Exception:
-                import logging
-                logging.getLogger(__name__).exception("job failed")
+            except Exception as error:
+                logging.getLogger(__name__).error("job failed: %s", redact(str(error)))
 
     def stop(self, *, timeout=None):
         thread, token = self._thread, self._token
@@ -287,7 +288,7 @@ class Again(Scheduler):
 
 SUITE = """
 from again import Again
-from media_watch_tasks.testing import SchedulerContract
+from media_watch_tasks.testing.contracts.scheduler import SchedulerContract
 
 
 class TestAgain(SchedulerContract):

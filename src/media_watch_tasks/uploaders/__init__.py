@@ -1,5 +1,7 @@
-"""Uploaders: one module or folder a destination."""
+"""Uploaders: one module or folder a destination, and wrappers for uploaders in `wrappers`."""
 
+from media_watch_tasks.uploaders.asynchronous import CHUNK_SIZE, AsyncUploader, iter_chunks
 from media_watch_tasks.uploaders.directory import DirectoryUploader
+from media_watch_tasks.uploaders.wrappers import AllOf
 
-__all__ = ["DirectoryUploader"]
+__all__ = ["CHUNK_SIZE", "AllOf", "AsyncUploader", "DirectoryUploader", "iter_chunks"]

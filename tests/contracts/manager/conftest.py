@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_watch_tasks.stores.sqlite import SqliteStores
+from media_watch_tasks import SqliteStores
 from media_watch_tasks.abc import FindsExisting, MediaStateStore, TaskStore, UploadContext, Uploader
 from media_watch_tasks.manager import TaskManager
 from media_watch_tasks.model.assets import ResolvedMedia

@@ -9,7 +9,7 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.model.events import AssetChangedEvent, AssetDiscovered, ScanFinished, TaskEnqueued
 from media_watch_tasks.model.tasks import TaskState
-from media_watch_tasks.uploaders.wrappers.all_of import AllOf
+from media_watch_tasks.uploaders import AllOf
 
 
 def test_new_file_is_enqueued_once_and_known_files_are_not(rig: Any) -> None:
