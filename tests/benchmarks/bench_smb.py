@@ -220,9 +220,7 @@ def listing(share: Path, rounds: int) -> None:
     for mode, line in (("signed", SIGNED), ("encrypted", ENCRYPTED)):
         for distance in (0, 2, 10):
             with server(share, line) as port, contextlib.ExitStack() as stack:
-                print(
-                    f"\n### listing {whole} files in {FOLDERS} folders, {mode}, {distance} ms\n\n| | s | |\n|---|---|---|"
-                )
+                title(f"listing {whole} files in {FOLDERS} folders, {mode}, {distance} ms")
                 near = stack.enter_context(Distance(port, distance)).port if distance else port
                 ours = best(partial(ours_list, near, "tree"), whole, rounds)
                 row("ours", ours, f"{whole / ours:,.0f} files/s")

@@ -8,6 +8,7 @@ import struct
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -437,3 +438,27 @@ def test_a_login_that_announces_a_huge_frame_is_offline_not_out_of_memory(server
     finally:
         tracemalloc.stop()
         listener.close()
+
+
+def test_a_pending_request_is_given_more_patience_and_not_for_ever(recorded: dict[str, bytes]) -> None:
+    interim = bytearray(recorded["look"][:64]) + struct.pack("<HBBI", 9, 0, 0, 0) + b"\0"
+    struct.pack_into("<I", interim, 8, 0x103)
+    struct.pack_into("<I", interim, 16, 3)
+    struct.pack_into("<I", interim, 20, 0)
+    ours, theirs = socket.socketpair()
+    clock = FakeClock()
+    channel = Channel(login(ours), crypto=_smbprotocol, timeout=30, clock=clock)
+    channel.post(operations.look("folder"))
+    clock.advance(timedelta(seconds=29))
+    channel.check_patience()
+    assert channel.alive
+    theirs.sendall(framed(bytes(interim)))
+    channel.receive()
+    clock.advance(timedelta(seconds=100))
+    channel.check_patience()
+    assert channel.alive, "another client may need 35 s to give a file free"
+    clock.advance(timedelta(seconds=30))
+    channel.check_patience()
+    assert not channel.alive
+    ours.close()
+    theirs.close()

@@ -39,7 +39,7 @@ _CREDITS_A_STEP = 64
 _SPARE_BUFFERS = 40
 _KEEP_ALIVE_IDLE, _KEEP_ALIVE_EVERY, _KEEP_ALIVE_TRIES = 60, 10, 3
 _POOLED_FROM = 64 * 1024
-_FRAME_PATIENCE = 4
+_FRAME_PATIENCE = _PENDING_PATIENCE = 4
 
 
 class ChannelLost(SourceOfflineError):  # noqa: N818 - the name says the finding
@@ -96,6 +96,7 @@ class Channel:
         self.credits: int = login.credits
         self._waiting: dict[int, tuple[Exchange, int, int, int]] = {}
         self._in_flight_charge = 0
+        self._pending = 0
         self._spare: list[bytearray] = []
         self._quiet_since = clock.monotonic_ns()
         self.failure: MediaWatchError | None = None
@@ -197,9 +198,16 @@ class Channel:
         return bool(self._poll.poll(timeout * 1_000))
 
     def check_patience(self) -> None:
-        """End the channel if it owes replies and has been silent for longer than the time limit."""
-        if self._waiting and self._clock.monotonic_ns() - self._quiet_since > self._timeout_ns:
-            self.fail(ChannelLost(f"the server was silent for {self._timeout_ns / NANOSECONDS:g} s"))
+        """End the channel if it owes replies and has been silent for longer than the time limit.
+
+        A server that has called a request pending gets four times as long: it may be asking another client to give a
+        file free, which takes Samba and Windows up to 35 s.
+        """
+        if not self._waiting:
+            return
+        limit = self._timeout_ns * (_PENDING_PATIENCE if self._pending else 1)
+        if self._clock.monotonic_ns() - self._quiet_since > limit:
+            self.fail(ChannelLost(f"the server was silent for {limit / NANOSECONDS:g} s"))
 
     def receive(self) -> None:
         """Take one frame from the socket and complete what it completes. Whatever is wrong ends the channel."""
@@ -286,6 +294,7 @@ class Channel:
                 raise ProtocolViolation(f"message {message_id} was called pending twice")
             exchange.pending |= 1 << index
             with self._lock:
+                self._pending += 1
                 self.credits += granted
             return int(following)
         if self._signer is not None:
@@ -295,6 +304,7 @@ class Channel:
             raise ChannelLost(f"the server ended the session: {describe(status)}")
         with self._lock:
             del self._waiting[message_id]
+            self._pending -= exchange.pending >> index & 1
             self._in_flight_charge -= charged
             self.credits += granted or (0 if self.login.multi_credit else 1)
         if not exchange.buffers or exchange.buffers[-1] is not buffer:
