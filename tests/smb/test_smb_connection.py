@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import socket
+import sys
 import traceback
 from typing import Any
 
@@ -231,3 +232,17 @@ def test_a_release_of_smbprotocol_that_moved_internals_is_refused(
     monkeypatch.setitem(_smbprotocol._LEANT_ON, "TreeConnect", ("gone",))
     with pytest.raises(ConfigurationError, match=r"TreeConnect\.gone.*pip install"):
         server.connect().connect()
+
+
+def test_without_smbprotocol_the_constructor_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "smbclient", None)
+    monkeypatch.delitem(sys.modules, "media_watch_tasks.smb._smbprotocol")
+    with pytest.raises(MissingDependencyError, match=r"media-watch-tasks\[smb\]") as caught:
+        SmbConnection("nas", "media", username="u", password="p")
+    assert caught.value.extra == "smb"
+
+
+def test_a_host_that_nobody_knows_is_offline() -> None:
+    connection = SmbConnection("no-such-host.invalid", "media", username="u", password="p", clock=FakeClock())
+    with pytest.raises(SourceOfflineError, match="no-such-host"):
+        connection.connect()
