@@ -62,8 +62,19 @@ def _link(
 
 
 def _keep(_app: Sphinx, what: str, name: str, _object: object, _options: object, lines: list[str]) -> None:
-    """Let a backtick be followed by a letter (`id`s), and keep what follows from napoleon, see `_restore`."""
-    lines[:] = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+    """Read the docstrings as they are written, and keep them from napoleon, see `_restore`.
+
+    A backtick may be followed by a letter (`id`s), and an indented block behind a blank line is code.
+    """
+    spaced = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+    lines.clear()
+    indented = False
+    for before, line in zip(["text", *spaced], spaced, strict=False):
+        begins = line.startswith("    ") and not before.strip() and not indented
+        if begins:
+            lines += ["::", ""]
+        indented = begins or (indented and (line.startswith("    ") or not line.strip()))
+        lines.append(line)
     _texts[what, name] = list(lines)
 
 

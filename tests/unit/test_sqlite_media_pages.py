@@ -11,8 +11,10 @@ import pytest
 
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
+from media_watch_tasks.model.tasks import NewTask, TaskState
 from media_watch_tasks.stores.sqlite import known_assets, scanned_pages
 from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
 from media_watch_tasks.stores.sqlite.stores import SqliteStores
@@ -217,13 +219,36 @@ def test_hot_statements_search_by_key_and_sort_nothing(store: SqliteMediaStateSt
 def test_stores_of_one_file_share_a_transaction_and_others_do_not(tmp_path: Path) -> None:
     with SqliteStores(tmp_path / "a.db") as first, SqliteStores(tmp_path / "a.db") as second:
         mine = first.media_state
-        assert mine.shares_with(mine)
+        assert mine.shares_with(first.tasks)
+        assert first.tasks.shares_with(mine)
         assert not mine.shares_with(second.media_state)
+        assert not first.tasks.shares_with(second.media_state)
         assert not mine.shares_with(object())
-        with pytest.raises(LookupError), mine.transaction(durable=True):  # noqa: PT012 - the block is what is tested
-            lease = mine.acquire_scan(SOURCE, owner="x", lease_ns=1)
-            assert lease is not None
-            record(mine, lease, asset("d/a"))
-            raise LookupError
-        assert mine.count_assets(SOURCE) == (0, 0)
-        assert mine.sources() == ()
+
+
+@pytest.mark.parametrize("through", ["media_state", "tasks"])
+@pytest.mark.parametrize("durable", [False, True])
+def test_writes_to_both_stores_commit_together_or_not_at_all(tmp_path: Path, through: str, *, durable: bool) -> None:
+    new = NewTask(route=Route(SOURCE, "archive"), asset_id=b"d/a", fingerprint=asset("d/a").fingerprint, due_ns=0)
+    with SqliteStores(tmp_path / "watch.db") as stores, SqliteStores(tmp_path / "watch.db") as elsewhere:
+        lease = stores.media_state.acquire_scan(SOURCE, owner="x", lease_ns=1)
+        assert lease is not None
+
+        def page_commit(*, fail: bool) -> None:
+            with getattr(stores, through).transaction(durable=durable):
+                stores.tasks.enqueue_if_absent([new])
+                record(stores.media_state, lease, asset("d/a"))
+                assert seen() == (0, 0)
+                if fail:
+                    raise LookupError
+
+        def seen() -> tuple[int, int]:
+            """(tasks, assets) as another process sees them."""
+            tasks = elsewhere.tasks.counts()[TaskState.PENDING]
+            return tasks, elsewhere.media_state.count_assets(SOURCE)[0]
+
+        with pytest.raises(LookupError):
+            page_commit(fail=True)
+        assert seen() == (0, 0)
+        page_commit(fail=False)
+        assert seen() == (1, 1)

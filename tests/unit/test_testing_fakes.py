@@ -323,6 +323,14 @@ class TestContext:
     def test_a_stream_read_whole_is_told_by_the_tree(self) -> None:
         tree = FakeTree()
         media = FakeResolver(tree).resolve_for_upload(tree.put("a"), cancel=LIVE)
+        context = FakeContext()
+        with media.open() as body:
+            context.watch(body).read(7)
+            assert (tree.largest_read, context.largest_read) == (7, 7)
+        with media.open() as body:
+            context.watch(body).read()
+            assert context.largest_read == -1
+            assert tree.largest_read > 0
         with media.open() as body:
             body.read()
         assert tree.largest_read == -1

@@ -15,8 +15,9 @@ _UNIX = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "ramfs", "reiserfs", "tmpfs", "xfs", "zfs"}
 )
 _NFS = frozenset({"nfs", "nfs4"})
+_KEEP_FILE_IDS = _UNIX | _NFS
 # The inode numbers of an overlay change where its layers stand on several file systems.
-_OVERLAY = frozenset({"overlay"})
+_KEEP_DIRECTORY_TIMES = _UNIX | _NFS | {"overlay"}
 _REMOTE = _NFS | {"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "ncpfs", "smb3", "smbfs", "virtiofs"}
 
 _BY_UUID = b"/dev/disk/by-uuid"
@@ -37,7 +38,7 @@ class FileSystem:
     @property
     def keeps_file_ids(self) -> bool:
         """True where an inode number stays with its file across remounts. Not on FAT, exFAT and FUSE."""
-        return self.kind in _UNIX | _NFS
+        return self.kind in _KEEP_FILE_IDS
 
     @property
     def keeps_directory_times(self) -> bool:
@@ -45,7 +46,7 @@ class FileSystem:
 
         Cameras and Windows write FAT and exFAT without touching them, and a FUSE program does what it likes.
         """
-        return self.kind in _UNIX | _NFS | _OVERLAY
+        return self.kind in _KEEP_DIRECTORY_TIMES
 
     @property
     def may_be_stale(self) -> bool:

@@ -132,9 +132,9 @@ def _nap(core: ManagerCore) -> float:
         due = core.tasks.next_due_ns(core.destinations.routes)
     except MediaWatchError:
         return _LONGEST_NAP
-    if due is None:
-        return _LONGEST_NAP
-    return min(max((due - core.clock.now_ns()) / NANOSECONDS, 0.01), _LONGEST_NAP)
+    left = 0 if due is None else due - core.clock.now_ns()
+    # What is due and was not taken is blocked, by a pause or a constraint: a shorter nap would be a loop.
+    return min(max(left / NANOSECONDS, 0.01), _LONGEST_NAP) if left > 0 else _LONGEST_NAP
 
 
 def _join(worker: threading.Thread) -> None:

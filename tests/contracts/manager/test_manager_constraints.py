@@ -12,7 +12,7 @@ import pytest
 from media_watch_tasks.abc import Constraint
 from media_watch_tasks.constraints import Condition
 from media_watch_tasks.errors import TransientError
-from media_watch_tasks.manager import TaskManager
+from media_watch_tasks.manager import TaskManager, forever
 from media_watch_tasks.model.events import TaskBegun
 from media_watch_tasks.model.tasks import TaskState
 
@@ -265,6 +265,20 @@ def test_constraints_of_one_name_must_all_be_met(rig: Any) -> None:
     second.says = None
     rig.clock.advance(1)
     assert manager.process().succeeded == 1
+
+
+def test_a_manager_that_runs_for_ever_sleeps_while_its_tasks_are_blocked(rig: Any) -> None:
+    gate = Gate()
+    gate.says = "on battery"
+    manager = _gated(rig, gate)
+    rig.tree.put("a.mp4", b"footage")
+    manager.scan_and_enqueue_new()
+    rig.clock.advance(9.5)
+    assert manager.process().taken == 0
+    assert forever._nap(manager._core) == 0.5, "the file has stood still then"
+    rig.clock.advance(3_600)
+    assert manager.process().taken == 0
+    assert forever._nap(manager._core) == 1.0, "it was due long ago, and still waits"
 
 
 def test_a_run_without_constraints_shows_none(rig: Any) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -53,46 +54,92 @@ def _steps(trace: str, target: Path) -> list[str]:
     return steps
 
 
-def _trace(run_program: Any, tmp_path: Path, target: Path, settings: str) -> list[str]:
+def _trace(run_program: Any, tmp_path: Path, target: Path, settings: str, *, wrong: str = "") -> list[str]:
     trace = tmp_path / "trace"
     under = ["strace", "-f", "-qq", "-y", "-s", "60", "-o", str(trace), "-e", f"trace={CALLS}"]
-    run_program(PROGRAM.replace("SETTINGS", settings), under=under)
+    run_program(textwrap.dedent(wrong) + PROGRAM.replace("SETTINGS", settings), under=under)
     return _steps(trace.read_text(), target)
+
+
+EXPECTED = [
+    "confirm follows",
+    "mkdirat T a",
+    "fsync T",
+    "mkdirat T/a b",
+    "fsync T/a",
+    "write T/a/b/COPY",
+    "fsync T/a/b/COPY",
+    "confirm",
+    "linkat T/a/b T/a/b COPY clip.mov",
+    "unlinkat T/a/b COPY",
+    "fsync T/a/b",
+    "receipt",
+    # The earlier version is replaced in one step.
+    "confirm follows",
+    "write T/a/b/COPY",
+    "fsync T/a/b/COPY",
+    "confirm",
+    "renameat T/a/b T/a/b COPY clip.mov",
+    "fsync T/a/b",
+    "receipt",
+    # The folders are known to be durable by now.
+    "confirm follows",
+    "write T/a/b/COPY",
+    "fsync T/a/b/COPY",
+    "confirm",
+    "linkat T/a/b T/a/b COPY other.mov",
+    "unlinkat T/a/b COPY",
+    "fsync T/a/b",
+    "receipt",
+]
+# Wrong uploaders that the trace has to find out.
+WRONG_ORDERS = {
+    "a receipt before the folder is synced": """
+        from media_watch_tasks.uploaders.directory import writing
+        writing.sync_folder = lambda fd: None
+    """,
+    "a name before the bytes are synced": """
+        from media_watch_tasks.uploaders.directory import writing
+        real_fsync, real_place, waiting = os.fsync, writing.place_new, []
+
+        def place_new(folder_fd, temporary, name):
+            fd = os.open(temporary, os.O_RDONLY, dir_fd=folder_fd)
+            real_place(folder_fd, temporary, name)
+            real_fsync(fd)
+            os.close(fd)
+
+        os.fsync = lambda fd: None if stat.S_ISREG(os.fstat(fd).st_mode) else real_fsync(fd)
+        writing.place_new = place_new
+    """,
+    "new folders that are not synced": """
+        from media_watch_tasks.uploaders.directory.root import DestinationRoot
+        DestinationRoot._sync_entry = lambda *_: None
+    """,
+    "bytes that are written after the sync": """
+        from media_watch_tasks.uploaders.directory import writing
+        real_name = writing.FileWriter._make_visible
+
+        def make_visible(self, decision, place, context, folder_fd, temporary):
+            fd = os.open(temporary, os.O_RDWR, dir_fd=folder_fd)
+            os.write(fd, os.pread(fd, 1, 0))
+            os.close(fd)
+            return real_name(self, decision, place, context, folder_fd, temporary)
+
+        writing.FileWriter._make_visible = make_visible
+    """,
+}
 
 
 @pytest.mark.parametrize("verify", ["hash", "none"])
 def test_everything_is_durable_before_the_receipt(run_program: Any, tmp_path: Path, target: Path, verify: str) -> None:
-    assert _trace(run_program, tmp_path, target, f"{{'verify': {verify!r}}}") == [
-        "confirm follows",
-        "mkdirat T a",
-        "fsync T",
-        "mkdirat T/a b",
-        "fsync T/a",
-        "write T/a/b/COPY",
-        "fsync T/a/b/COPY",
-        "confirm",
-        "linkat T/a/b T/a/b COPY clip.mov",
-        "unlinkat T/a/b COPY",
-        "fsync T/a/b",
-        "receipt",
-        # The earlier version is replaced in one step.
-        "confirm follows",
-        "write T/a/b/COPY",
-        "fsync T/a/b/COPY",
-        "confirm",
-        "renameat T/a/b T/a/b COPY clip.mov",
-        "fsync T/a/b",
-        "receipt",
-        # The folders are known to be durable by now.
-        "confirm follows",
-        "write T/a/b/COPY",
-        "fsync T/a/b/COPY",
-        "confirm",
-        "linkat T/a/b T/a/b COPY other.mov",
-        "unlinkat T/a/b COPY",
-        "fsync T/a/b",
-        "receipt",
-    ]
+    assert _trace(run_program, tmp_path, target, f"{{'verify': {verify!r}}}") == EXPECTED
+
+
+@pytest.mark.parametrize("wrong", WRONG_ORDERS)
+def test_a_wrong_order_shows_in_the_trace(run_program: Any, tmp_path: Path, target: Path, wrong: str) -> None:
+    steps = _trace(run_program, tmp_path, target, "{'verify': 'none'}", wrong=WRONG_ORDERS[wrong])
+    assert steps.count("receipt") == 3, "the wrong uploader delivers, and only its order is wrong"
+    assert steps != EXPECTED
 
 
 def test_folders_that_were_there_are_made_durable_too(run_program: Any, tmp_path: Path, target: Path) -> None:

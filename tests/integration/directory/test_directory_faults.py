@@ -473,3 +473,31 @@ class TestFileSystemsWithoutLinks:
 def test_errors_are_told_apart_by_class() -> None:
     assert issubclass(DestinationOfflineError, DestinationFull)
     assert not issubclass(PermanentError, TransientError)
+
+
+class TestIdentityOfThePlace:
+    def test_without_its_marker_nothing_is_written(self, source: Any, target: Path) -> None:
+        uploader = DirectoryUploader(target, require_marker="meta/.this-is-the-nas")
+        for call in (uploader.check, lambda: source.upload(uploader, source.new("clip.mov", b"data"))):
+            with pytest.raises(DestinationOfflineError, match="marker"):
+                call()
+        assert list(target.iterdir()) == []
+        (target / "meta").mkdir()
+        (target / "meta/.this-is-the-nas").touch()
+        uploader.check()
+        source.upload(uploader, source.new("clip.mov", b"data"))
+
+    def test_another_device_at_the_same_path_is_refused(self, source: Any, target: Path, tmp_path: Path) -> None:
+        shortcut = tmp_path / "shortcut"
+        shortcut.symlink_to(target)
+        uploader = DirectoryUploader(shortcut)
+        source.upload(uploader, source.new("first.mov", b"data"))
+        # /proc is on a device of its own on every Linux, and nothing can be written there by mistake.
+        shortcut.unlink()
+        shortcut.symlink_to("/proc/self")
+        for call in (uploader.check, lambda: source.upload(uploader, source.new("second.mov", b"data"))):
+            with pytest.raises(DestinationOfflineError, match="another device"):
+                call()
+        shortcut.unlink()
+        shortcut.symlink_to(target)
+        source.upload(uploader, source.new("third.mov", b"data"))

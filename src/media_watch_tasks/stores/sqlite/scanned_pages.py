@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress, count
+from operator import ne
+
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import display_text, join, order_key, split
@@ -87,8 +91,6 @@ class ScannedPages(ScanLeases):
                 return PageDiff(unchanged=len(page.rows), listed_before=bool(listed))
         known = self._known(page, after)
         listed_before = bool(known.pop()[1]) if known else False
-        if tuple(known) == page.rows:
-            return PageDiff(unchanged=len(page.rows), listed_before=listed_before)
         return _difference(page, known, listed_before=listed_before)
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
@@ -148,18 +150,20 @@ class ScannedPages(ScanLeases):
 
 def _difference(page: ScanPage, known: list[Row], *, listed_before: bool) -> PageDiff:
     assets = page.assets
-    known_rows = {row[0]: row for row in known}
+    front, back = _equal_ends(known, page.rows)
+    rows = page.rows[front : len(page.rows) - back]
+    known_rows = {row[0]: row for row in known[front : len(known) - back]}
     new: list[MediaAsset] = []
     changed: list[MediaAsset] = []
-    for index, row in enumerate(page.rows):
+    for index, row in enumerate(rows, front):
         known_row = known_rows.get(row[0])
         if known_row is None:
             new.append(assets[index])
         elif known_row != row:
             changed.append(assets[index])
     missing: tuple[bytes, ...] = ()
-    if len(known_rows) + len(new) != len(page.rows):
-        names = {row[0] for row in page.rows}
+    if len(known_rows) + len(new) != len(rows):
+        names = {row[0] for row in rows}
         missing = tuple(join(page.directory, name) for name in known_rows if name not in names)
     return PageDiff(
         new=tuple(new),
@@ -168,6 +172,14 @@ def _difference(page: ScanPage, known: list[Row], *, listed_before: bool) -> Pag
         unchanged=len(page.rows) - len(new) - len(changed),
         listed_before=listed_before,
     )
+
+
+def _equal_ends(known: Sequence[Row], rows: Sequence[Row]) -> tuple[int, int]:
+    """How many rows are equal at the front, and at the back: only what stands between them has to be looked up."""
+    shorter = min(len(known), len(rows))
+    front = next(compress(count(), map(ne, known, rows)), shorter)
+    back = next(compress(count(), map(ne, reversed(known), reversed(rows))), shorter)
+    return front, min(back, shorter - front)
 
 
 def _name(asset: MediaAsset, record: PageRecord) -> bytes:

