@@ -19,6 +19,7 @@ from media_watch_tasks.smb.wire import Message, echo
 
 __all__ = ["ChannelPool"]
 
+_BUSY = 8
 _SLICE = 0.25
 _SLICE_WHEN_OTHERS_LEAD = 0.005
 
@@ -76,8 +77,12 @@ class ChannelPool:
                 channel.log_off()
 
     def least_busy(self, count: int = 1) -> Channel:
-        """The living channel with the fewest requests in flight, among at least `count`."""
-        return min(self.ensure(count), key=lambda channel: channel.in_flight)
+        """The living channel with the fewest requests in flight, among at least `count`; one more if all are busy."""
+        channels = self.ensure(count)
+        quietest = min(channels, key=lambda channel: channel.in_flight)
+        if quietest.in_flight >= _BUSY and len(channels) < self._size:
+            return min(self.ensure(len(channels) + 1), key=lambda channel: channel.in_flight)
+        return quietest
 
     def post(
         self,
