@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -405,3 +406,24 @@ def test_source_id_names_the_place_without_secrets(connection: SmbConnection) ->
     port = connection.url.rpartition(":")[2].partition("/")[0]
     assert SmbMediaScanner(connection, "a\\b/c").source_id == f"smb://127.0.0.1:{port}/media/a/b/c"
     assert SmbMediaScanner(connection, source_id="my nas").source_id == "my nas"
+
+
+def test_memory_does_not_grow_with_the_tree(server: Server, connection: SmbConnection) -> None:
+    for folder in range(1_200):
+        (server.share / f"{folder:04d}").mkdir()
+        for number in range(15):
+            (server.share / f"{folder:04d}" / f"{number:02d}.mp4").write_bytes(b"x")
+    peaks, seen = [], 0
+    tracemalloc.start()
+    try:
+        for page in SmbMediaScanner(connection).scan_assets(cancel=CancelToken()):
+            seen += len(page.rows)
+            if page.directory in {b"0400", b"0800", b"1199"}:
+                peaks.append(tracemalloc.get_traced_memory()[1])
+                tracemalloc.reset_peak()
+    finally:
+        tracemalloc.stop()
+    assert seen == 18_000
+    assert peaks[1] < peaks[0] * 1.1
+    assert peaks[2] < peaks[0] * 1.1
+    assert max(peaks) < 16 << 20
