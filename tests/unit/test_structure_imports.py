@@ -59,7 +59,8 @@ EXTRAS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "power": (frozenset({"constraints"}), frozenset({"psutil"})),
     "probe": (frozenset({"probe"}), frozenset({"av"})),
     "s3": (frozenset({"uploaders"}), frozenset({"boto3", "botocore"})),
-    "smb": (frozenset({"smb"}), frozenset({"cryptography", "smbprotocol", "spnego"})),
+    "smb": (frozenset({"smb"}), frozenset({"cryptography", "smbclient", "smbprotocol", "spnego"})),
+    "smb-kerberos": (frozenset({"smb"}), frozenset({"gssapi", "krb5"})),
 }
 # Whoever runs a contract suite has pytest: it is imported where the suites are, and nowhere else.
 SUITES_MAY_IMPORT = frozenset({"_pytest", "pytest"})
@@ -362,6 +363,8 @@ def test_the_extras_of_the_project_are_the_agreed_ones() -> None:
     extras = dict(project["optional-dependencies"])
     everything = extras.pop("all")
     assert set(extras) <= set(EXTRAS)
+    # Kerberos is compiled against the system's libraries: who wants everything else need not have them.
+    extras.pop("smb-kerberos", None)
     assert everything == [f"media-watch-tasks[{','.join(sorted(extras))}]"]
 
 

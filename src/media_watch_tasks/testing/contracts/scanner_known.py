@@ -66,6 +66,7 @@ class ScannerKnownContract(SourceSuite):
         ]
 
     @needs("gives_stamps")
+    @needs("shows_set_back_times")
     def test_a_folder_whose_time_was_set_back_is_listed(self, place: Place, known: _Known) -> None:
         # As rsync does, after it has copied a file into the folder.
         before = known[b"a/b"].stamp.mtime_ns

@@ -88,6 +88,8 @@ class SourceSuite:
 
     gives_stamps: ClassVar[bool] = True
     """False where the scanner gives no directory stamps, so that nothing is ever left unlisted."""
+    shows_set_back_times: ClassVar[bool] = True
+    """False where a folder whose time of modification was set back looks as it did (Samba has no change time)."""
     names_directories: ClassVar[bool] = True
     """False where the scanner does not fill in `ScanPage.directories`."""
     can_deny_reading: ClassVar[bool] = True

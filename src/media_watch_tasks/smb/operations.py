@@ -1,0 +1,164 @@
+"""The compounds of this room: what is asked in one frame, and what the replies say.
+
+Looking at a path is CREATE + CLOSE; listing a small directory CREATE + QUERY_DIRECTORY + QUERY_DIRECTORY + CLOSE, where
+the second query proves that the first one brought everything; reading the head of a file CREATE + READ + CLOSE. Each is
+one frame to the server and one back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+import attrs
+
+from media_watch_tasks.errors import TransientError
+from media_watch_tasks.smb import entries, wire
+from media_watch_tasks.smb.channel import LARGEST_REPLY
+from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.login import Login
+from media_watch_tasks.smb.statuses import Status, describe
+from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Reply, Share
+
+__all__ = [
+    "CompoundRefused",
+    "Listing",
+    "ListingEnd",
+    "Look",
+    "head",
+    "largest_read",
+    "listing",
+    "look",
+    "read_head",
+    "read_listing",
+    "volume",
+]
+
+_FIRST_BUFFER, _SECOND_BUFFER, _SMALLEST = 256 * 1024, 64 * 1024, 64 * 1024
+_AS_A_WHOLE = 3
+
+
+class CompoundRefused(TransientError):  # noqa: N818 - the name says the finding
+    """The server does not do what the fast path asks; smbprotocol's own calls, one by one, may work."""
+
+
+class ListingEnd(Enum):
+    """How a listing compound ended."""
+
+    COMPLETE = auto()
+    MORE = auto()
+    """The directory is larger than two buffers: it has to be read on one handle."""
+    FAILED = auto()
+
+
+@attrs.frozen
+class Listing:
+    """The replies of a listing compound."""
+
+    end: ListingEnd
+    status: int
+    """The status of what failed, else 0."""
+    opened: Opened | None = None
+    entries: list[Entry] = attrs.field(factory=list)
+    leaked: bytes | None = None
+    """A handle that the server left open."""
+
+
+@attrs.frozen
+class Look:
+    """The replies of a look or a head read."""
+
+    status: int
+    opened: Opened | None = None
+    data: bytes = b""
+    leaked: bytes | None = None
+
+
+def listing(path: str, login: Login, information_class: int) -> tuple[Message, ...]:
+    """List the directory at `path`."""
+    most = login.max_transact if login.multi_credit else _SMALLEST
+    return (
+        wire.create(path, access=Access.LIST, share=Share.ALL, options=Options.DIRECTORY),
+        wire.query_directory(length=min(_FIRST_BUFFER, most), information_class=information_class),
+        wire.query_directory(length=min(_SECOND_BUFFER, most), information_class=information_class),
+        wire.close(),
+    )
+
+
+def look(path: str, *, options: int = Options.ANY, share: int = Share.ALL, access: int = Access.ATTRIBUTES) -> tuple[
+    Message, ...
+]:  # fmt: skip
+    """Look at what stands at `path`: times, size, attributes and file id come with the CREATE response."""
+    return wire.create(path, access=access, share=share, options=options), wire.close()
+
+
+def head(path: str, length: int, offset: int, login: Login, *, share: int) -> tuple[Message, ...]:
+    """Read up to `length` bytes of a file.
+
+    With `Share.DENY_WRITE` the server refuses (SHARING_VIOLATION) while another client has the file open for writing:
+    the file is not whole yet. The open ends within the same frame, so nobody is kept out.
+    """
+    return (
+        wire.create(path, access=Access.READ, share=share, options=Options.FILE),
+        wire.read(offset=offset, length=min(length, largest_read(login))),
+        wire.close(),
+    )
+
+
+def volume() -> tuple[Message, ...]:
+    """Look at the root and ask its file system who it is (FileFsVolumeInformation, MS-FSCC 2.5.9)."""
+    return (
+        wire.create("", access=Access.ATTRIBUTES, share=Share.ALL, options=Options.DIRECTORY),
+        wire.query_info(info_type=2, information_class=1, length=1024),
+        wire.close(),
+    )
+
+
+def largest_read(login: Login) -> int:
+    """The most bytes that one READ asks for."""
+    return min(LARGEST_REPLY, login.max_read) if login.multi_credit else _SMALLEST
+
+
+def read_listing(replies: Sequence[Reply], information_class: int) -> Listing:
+    """What a listing compound brought. Raises `ProtocolViolation` or `CompoundRefused`."""
+    created, first, second, closed = replies
+    if created.status != Status.SUCCESS:
+        return Listing(ListingEnd.FAILED, created.status)
+    opened = wire.opened(created)
+    leaked = opened.handle if closed.status != Status.SUCCESS else None
+    if leaked is not None and first.status != Status.SUCCESS:
+        _refuse_if_unrelated(first.status)
+    if first.status in {Status.NO_MORE_FILES, Status.NO_SUCH_FILE}:
+        return Listing(ListingEnd.COMPLETE, 0, opened, [], leaked)
+    if first.status != Status.SUCCESS:
+        return Listing(ListingEnd.FAILED, first.status, opened, [], leaked)
+    if second.status == Status.SUCCESS:
+        return Listing(ListingEnd.MORE, 0, opened, [], leaked)
+    if second.status != Status.NO_MORE_FILES:
+        return Listing(ListingEnd.FAILED, second.status, opened, [], leaked)
+    found = entries.unpack_entries(bytes(wire.data_of(first)), information_class)
+    return Listing(ListingEnd.COMPLETE, 0, opened, found, leaked)
+
+
+def read_head(replies: Sequence[Reply]) -> Look:
+    """What a look or a head read brought. Raises `ProtocolViolation` or `CompoundRefused`."""
+    created, closed = replies[0], replies[-1]
+    if created.status != Status.SUCCESS:
+        return Look(created.status)
+    opened = wire.opened(created)
+    leaked = opened.handle if closed.status != Status.SUCCESS else None
+    data = b""
+    if len(replies) == _AS_A_WHOLE:
+        status = replies[1].status
+        if status == Status.SUCCESS:
+            data = bytes(wire.read_data_of(replies[1]))
+        elif status != Status.END_OF_FILE:
+            if leaked is not None:
+                _refuse_if_unrelated(status)
+            return Look(status, opened, b"", leaked)
+    return Look(0, opened, data, leaked)
+
+
+def _refuse_if_unrelated(status: int) -> None:
+    if status in {Status.INVALID_PARAMETER, Status.FILE_CLOSED, 0xC000_0008, 0xC000_00BB}:
+        raise CompoundRefused(f"the server does not do related compounds ({describe(status)})")
