@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from media_watch_tasks.model.sources import ScanLease
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
 from media_watch_tasks.stores.sqlite.text_codec import to_sql
@@ -24,6 +26,7 @@ WHERE source_id = ? AND scan_token = ? AND scan_held
 RETURNING 1
 """
 _RELEASE = "UPDATE source SET scan_held = 0 WHERE source_id = ? AND scan_token = ? AND scan_held"
+_RELEASE_OF = "UPDATE source SET scan_held = 0 WHERE scan_owner = ? AND scan_held"
 _HELD = "SELECT id FROM source WHERE source_id = ? AND scan_token = ? AND scan_held"
 
 
@@ -49,6 +52,11 @@ class ScanLeases(SharesDatabase):
         """See `MediaStateStore`."""
         with self.transaction():
             self.database.execute(_RELEASE, (to_sql(lease.source_id), lease.token))
+
+    def release_scans_of(self, owners: Sequence[str]) -> None:
+        """Give back the leases of owners that are known to be dead; inside a transaction."""
+        for owner in owners:
+            self.database.execute(_RELEASE_OF, (to_sql(owner),))
 
     def held_source(self, lease: ScanLease) -> int | None:
         """The row id of the source if the lease is held, else None; inside a transaction it stays so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
@@ -36,6 +36,10 @@ from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
 __all__ = ["SqliteTaskStore"]
 
 
+def _nobody_else(_worker_ids: Sequence[str]) -> None:
+    """Dead workers held nothing but tasks."""
+
+
 class SqliteTaskStore(SharesDatabase, TaskStore):
     """The queue of tasks, in an SQLite file. Made by `SqliteStores`.
 
@@ -49,11 +53,20 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         *,
         dead_after: int = DEAD_AFTER,
         crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
+        on_death: Callable[[Sequence[str]], None] = _nobody_else,
     ) -> None:
-        """`claim_batch` takes lapsed leases back with `dead_after` and `crash_backoff_ns` (see `take_back`)."""
+        """Take the database.
+
+        Args:
+            database: shared with the other store.
+            clock: where the store takes the time from.
+            dead_after: `claim_batch` takes lapsed leases back with it, see `take_back`.
+            crash_backoff_ns: as `dead_after`.
+            on_death: called in the transaction that finds workers dead, with their ids: they hold nothing any more.
+        """
         super().__init__(database, clock)
         self._core = TaskCore(database, clock)
-        self._workers = TaskWorkers(self._core)
+        self._workers = TaskWorkers(self._core, on_death=on_death)
         self._enqueue = TaskEnqueue(self._core)
         self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
         self._settle = TaskSettle(self._core, self._enqueue)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.stores.sqlite.task_codec import json_of_ids
@@ -32,8 +32,10 @@ _ALIVE = "SELECT id, worker_id FROM task_worker WHERE host = ? AND NOT ended"
 class TaskWorkers:
     """The workers of one database. Every method that writes needs a transaction."""
 
-    def __init__(self, core: TaskCore) -> None:
+    def __init__(self, core: TaskCore, *, on_death: Callable[[Sequence[str]], None]) -> None:
+        """`on_death(worker_ids)` is called, inside the transaction, for workers that were found dead."""
         self._core = core
+        self._on_death = on_death
         self._locks = WorkerLocks(core.database.path)
         self._host = host_id()
         self._numbers: dict[str, int] = {}
@@ -91,6 +93,8 @@ class TaskWorkers:
 
     def _bury(self, workers: Sequence[tuple[int, str]], *, keep_busy: bool = False) -> Sequence[int]:
         dead = [(number, worker_id) for number, worker_id in workers if self._locks.is_dead(worker_id)]
+        if dead:
+            self._on_death([worker_id for _, worker_id in dead])
         if keep_busy:
             busy = {number for number, _ in self._core.database.execute(_BUSY, (self._host,))}
             dead = [(number, worker_id) for number, worker_id in dead if number not in busy]
