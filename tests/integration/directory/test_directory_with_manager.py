@@ -165,7 +165,7 @@ def test_a_destination_that_is_gone_pauses_and_costs_no_attempt(watch: Watch, ta
 def test_one_destination_that_is_gone_does_not_hold_up_the_other(
     watch: Watch, target: Path, tmp_path: Path, everything: Look
 ) -> None:
-    manager = watch.manager(AllOf([DirectoryUploader(tmp_path / "missing"), DirectoryUploader(target)]))
+    manager = watch.manager(AllOf([DirectoryUploader(tmp_path / "missing", create=False), DirectoryUploader(target)]))
     for number in range(5):
         watch.tree.put(f"{number}.mov", b"%d" % number)
     watch.run(manager)

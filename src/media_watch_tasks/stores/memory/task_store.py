@@ -161,10 +161,9 @@ class MemoryTaskStore(TaskStore):
         """The smallest."""
         with self._lock:
             self._book.apply_pauses()
-            return min(
-                (row.due_ns for row in self._book.rows.values() if row.phase is Phase.WAITING and row.route in routes),
-                default=None,
-            )
+            now = self._book.now_ns
+            waiting = (row for row in self._book.rows.values() if row.phase is Phase.WAITING and row.route in routes)
+            return min((row.due_ns for row in waiting if row.due_ns > now), default=None)
 
     # ---- what was delivered
 
