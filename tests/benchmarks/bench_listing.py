@@ -25,7 +25,13 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.local import LocalMediaScanner
 from media_watch_tasks.model.scans import KnownDirectory, ScanPage
 
-RCLONE_OPTIONS: tuple[list[str], ...] = ([], ["--fast-list"], ["--files-only"], ["--checkers", "4"], ["--checkers", "2"])
+RCLONE_OPTIONS: tuple[list[str], ...] = (
+    [],
+    ["--fast-list"],
+    ["--files-only"],
+    ["--checkers", "4"],
+    ["--checkers", "2"],
+)
 RCLONE = "rclone lsf -R"
 OURS = "LocalMediaScanner"
 WATCHDOG = "watchdog DirectorySnapshot"

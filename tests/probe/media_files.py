@@ -51,7 +51,7 @@ def encode(
     return path
 
 
-def encode_silence(container: Any, sound: Any, *, seconds: float) -> None:  # noqa: ANN401 - PyAV's streams are unions
+def encode_silence(container: Any, sound: Any, *, seconds: float) -> None:
     """Silence on an audio stream of an output container."""
     if not sound.codec_context.is_open:
         sound.codec_context.open()
@@ -85,7 +85,7 @@ def long_recording(path: Path, *, hours: float, template: Path, options: dict[st
 
 
 def _mux_all(
-    target: Any,  # noqa: ANN401 - as above
+    target: Any,
     tracks: list[tuple[Any, list[tuple[bytes, bool]], Fraction]],
     *,
     seconds: Fraction,

@@ -34,7 +34,7 @@ def _picture(size: tuple[int, int] = (48, 32), mode: str = "RGB") -> Image.Image
     return Image.new(mode, size, 77)
 
 
-def _saved(form: str, image: Image.Image | None = None, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's options
+def _saved(form: str, image: Image.Image | None = None, **options: Any) -> bytes:
     target = io.BytesIO()
     (image or _picture()).save(target, form, **options)
     return target.getvalue()

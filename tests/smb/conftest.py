@@ -190,7 +190,7 @@ class Proxy:
                 threading.Thread(target=self._pump, args=(client, upstream, True), daemon=True).start()
                 threading.Thread(target=self._pump, args=(upstream, client, False), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, up: bool) -> None:  # noqa: FBT001
+    def _pump(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
         with contextlib.suppress(OSError, EOFError):
             while True:
                 frame = self._exactly(source, int.from_bytes(self._exactly(source, 4), "big"))

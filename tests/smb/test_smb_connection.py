@@ -78,7 +78,7 @@ def test_a_session_is_logged_off(server: Server) -> None:
 def test_a_wrong_password_asks_for_credentials_and_names_no_secret(
     server: Server,
     caplog: pytest.LogCaptureFixture,
-    fast_path: bool,  # noqa: FBT001
+    fast_path: bool,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     connection = server.connect(password="wrong-" + SECRET, fast_path=fast_path)

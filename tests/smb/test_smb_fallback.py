@@ -164,7 +164,7 @@ def test_a_share_of_a_dfs_name_space_takes_the_slow_path(smb_servers: Servers, p
     ],
     ids=["plain", "symbolic link", "junction", "deduplicated", "kept in a cloud", "NFS special file", "tag unknown"],
 )
-def test_links_are_told_from_files_that_are_kept_in_an_unusual_way(attributes: int, tag: int, link: bool) -> None:  # noqa: FBT001
+def test_links_are_told_from_files_that_are_kept_in_an_unusual_way(attributes: int, tag: int, link: bool) -> None:
     assert is_link(Entry(b"x", 1, 1, attributes, None, tag)) is link
 
 

@@ -90,7 +90,7 @@ def test_a_file_of_any_length_is_read_whole(server: Server, connection: SmbConne
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
-def test_reads_and_seeks_in_any_order_give_what_a_local_file_gives(server: Server, fast_path: bool) -> None:  # noqa: FBT001
+def test_reads_and_seeks_in_any_order_give_what_a_local_file_gives(server: Server, fast_path: bool) -> None:
     content = content_of(6 * MIB + 17)
     (server.share / "f.bin").write_bytes(content)
     local, draw = io.BytesIO(content), random.Random(7)
@@ -200,7 +200,7 @@ def test_a_file_that_grows_is_read_as_long_as_it_was(server: Server, connection:
 
 
 @pytest.mark.parametrize("fast_path", [True, False])
-def test_a_file_that_becomes_shorter_has_changed(server: Server, fast_path: bool) -> None:  # noqa: FBT001
+def test_a_file_that_becomes_shorter_has_changed(server: Server, fast_path: bool) -> None:
     (server.share / "f.bin").write_bytes(content_of(40 * MIB))
     with server.connect(fast_path=fast_path) as connection, connection.open("f.bin") as file:
         file.read(100)

@@ -232,7 +232,7 @@ def test_looks_are_repeated_only_where_the_answer_was_lost(server: Server, proxy
 
 
 @pytest.mark.parametrize("encrypt", [None, True])
-def test_a_changed_byte_is_never_believed(server: Server, proxy: Proxy, encrypt: bool | None) -> None:  # noqa: FBT001
+def test_a_changed_byte_is_never_believed(server: Server, proxy: Proxy, encrypt: bool | None) -> None:
     tree(server, 5)
     draw = random.Random(5)
     changed = []
