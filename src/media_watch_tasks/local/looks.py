@@ -14,24 +14,33 @@ from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import AssetStat
 from media_watch_tasks.model.identity import within_int64
 
-__all__ = ["FolderInUse"]
+__all__ = ["FileSystemKey", "FolderInUse"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _CLOSED = -1
+
+FileSystemKey = tuple[int, int]
+"""Device number and id of a mounted file system."""
 
 
 class FolderInUse:
     """Looks at files, and keeps the folder of the last one open for the next."""
 
-    def __init__(self, root: int, follow_below: bytes | None) -> None:
-        """Take the open root, and its path if links below it are to be followed."""
+    def __init__(
+        self, root: int, follow_below: bytes | None, file_systems: dict[FileSystemKey, FileSystem] | None = None
+    ) -> None:
+        """Take the open root, its path if links below it are to be followed, and what is known of file systems.
+
+        To ask the kernel what a folder stands on costs more than the look at a file in it: who looks often keeps the
+        answers. Another file system that is mounted under an old device number has another id, and so another key.
+        """
         self._root = root
         self._follow_below = follow_below
         self._directory: bytes | None = None
         self._descriptor = _CLOSED
         """Of the folder; closed if that is gone."""
-        self._device = 0
-        self._file_systems: dict[int, FileSystem] = {}
+        self._file_system = FileSystem()
+        self._file_systems = {} if file_systems is None else file_systems
 
     def look(self, path: bytes) -> AssetStat | None:
         """The file at a path; None if there is none. Raises `OSError` if that cannot be told."""
@@ -40,7 +49,7 @@ class FolderInUse:
             self._enter(directory)
         if self._descriptor == _CLOSED:
             return None
-        file_system = self._file_systems[self._device]
+        file_system = self._file_system
         try:
             found = self._stat(path, name, file_system)
         except OSError as error:
@@ -79,9 +88,10 @@ class FolderInUse:
             if error.errno not in NOT_THERE:
                 raise
         else:
-            self._device = os.fstat(self._descriptor).st_dev
-            if self._device not in self._file_systems:
-                self._file_systems[self._device] = file_system_of(self._descriptor)
+            key = os.fstat(self._descriptor).st_dev, os.fstatvfs(self._descriptor).f_fsid
+            if key not in self._file_systems:
+                self._file_systems[key] = file_system_of(self._descriptor)
+            self._file_system = self._file_systems[key]
         self._directory = directory
 
     def close(self) -> None:

@@ -14,7 +14,8 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, PermanentError, TransientError
 from media_watch_tasks.local.changes import LocalChanges
 from media_watch_tasks.local.confined import NOT_THERE, READ, is_well_formed, open_below
-from media_watch_tasks.local.looks import FolderInUse
+from media_watch_tasks.local.file_systems import FileSystem
+from media_watch_tasks.local.looks import FileSystemKey, FolderInUse
 from media_watch_tasks.local.proof import RootProof
 from media_watch_tasks.local.root import LocalRoot
 from media_watch_tasks.local.stream import open_version
@@ -46,6 +47,7 @@ class LocalMediaResolver(LocalChanges, MediaResolver):
         self._proof = RootProof(self._root)
         self._source_id = source_id or self._root.source_id
         self._follow_below = self._root.path if follow_symlinks else None
+        self._file_systems: dict[FileSystemKey, FileSystem] = {}
 
     @property
     def source_id(self) -> str:
@@ -67,7 +69,7 @@ class LocalMediaResolver(LocalChanges, MediaResolver):
     def stat(self, assets: Sequence[MediaAsset], *, cancel: CancelToken) -> Sequence[AssetStat | None]:
         """See `MediaResolver`. Assets of one folder that stand together cost one opening of it."""
         looks: list[AssetStat | None] = []
-        with self._root.opened() as root, FolderInUse(root, self._follow_below) as folder:
+        with self._root.opened() as root, FolderInUse(root, self._follow_below, self._file_systems) as folder:
             for asset in assets:
                 cancel.raise_if_cancelled()
                 try:
