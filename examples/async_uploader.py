@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from delivery_progress import delivery_progress
+from sample_media import make_clip
+
 from media_watch_tasks import (
     AsyncUploader,
     LocalMediaResolver,
@@ -19,7 +21,6 @@ from media_watch_tasks import (
     UploadContext,
     UploadReceipt,
 )
-from sample_media import make_clip
 
 
 class SlowUploader(AsyncUploader):

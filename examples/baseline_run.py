@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from delivery_progress import delivery_progress
+from sample_media import make_clip
+
 from media_watch_tasks import (
     DirectoryUploader,
     LocalMediaResolver,
@@ -15,7 +17,6 @@ from media_watch_tasks import (
     TaskManager,
     TaskManagerOptions,
 )
-from sample_media import make_clip
 
 
 def main(folder: Path) -> None:
@@ -29,7 +30,9 @@ def main(folder: Path) -> None:
         ) as manager, delivery_progress(manager):  # fmt: skip
             baseline = manager.initialize_baseline()  # at every start: a complete baseline stays as it is
             report = manager.run_once()
-            print(f"run {run}: baseline of {baseline.assets}, {report.scan.new} new, {report.process.succeeded} delivered")
+            print(
+                f"run {run}: baseline of {baseline.assets}, {report.scan.new} new, {report.process.succeeded} delivered"
+            )
         make_clip(source / "new.mp4", shade=30)
     print("the backup holds:", *(path.name for path in (folder / "backup").glob("*.mp4")))
 

@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from delivery_progress import delivery_progress
+from sample_media import make_clip
+
 from media_watch_tasks import (
     LocalMediaResolver,
     LocalMediaScanner,
@@ -20,7 +22,6 @@ from media_watch_tasks import (
     Uploader,
     UploadReceipt,
 )
-from sample_media import make_clip
 
 
 class KeyedFolder(Uploader):

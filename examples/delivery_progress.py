@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
 from media_watch_tasks import TaskManager
 from media_watch_tasks.model.events import Event, TaskBegun, TaskEvent, TaskProgress, TaskSucceeded
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 
 @contextmanager

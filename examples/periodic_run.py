@@ -14,6 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from delivery_progress import delivery_progress
+from sample_media import make_clip
+
 from media_watch_tasks import (
     DirectoryUploader,
     IntervalScheduler,
@@ -23,7 +25,6 @@ from media_watch_tasks import (
     TaskManager,
     TaskManagerOptions,
 )
-from sample_media import make_clip
 
 
 def watch(source: Path, dest: Path, database: Path, every: timedelta, options: TaskManagerOptions) -> None:

@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from delivery_progress import delivery_progress
+from sample_media import arrive, make_clip
+
 from media_watch_tasks import (
     DirectoryUploader,
     LocalMediaResolver,
@@ -21,7 +23,6 @@ from media_watch_tasks import (
     TaskManager,
     TaskManagerOptions,
 )
-from sample_media import arrive, make_clip
 
 
 def deliver(source: Path, dest: Path, database: Path, *, demo: bool = False) -> None:
@@ -40,7 +41,7 @@ def deliver(source: Path, dest: Path, database: Path, *, demo: bool = False) -> 
         while True:
             run = manager.run_once()
             waiting = manager.counts()["pending"]
-            print(f"scan: {run.scan.new} new, {run.scan.changed} changed; {run.process.succeeded} delivered, {waiting} wait")
+            print(f"{run.scan.new} new, {run.scan.changed} changed, {run.process.succeeded} delivered, {waiting} wait")
             if run.scan.error or not (waiting or camera.is_alive()):
                 break
             time.sleep(1)
@@ -55,4 +56,4 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             old = make_clip(Path(folder, "source", "old.mp4"))
             deliver(old.parent, Path(folder, "backup"), Path(folder, "watch.db"), demo=True)
-            print("the backup holds:", *sorted(str(path.name) for path in Path(folder, "backup").rglob("*.mp4")), sep="\n  ")
+            print("the backup holds:", *sorted(path.name for path in Path(folder, "backup").rglob("*.mp4")), sep="\n  ")

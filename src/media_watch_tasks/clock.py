@@ -17,6 +17,7 @@ from pathlib import Path
 __all__ = ["NANOSECONDS", "Clock", "SystemClock", "from_ns", "to_ns"]
 
 NANOSECONDS = 1_000_000_000
+"""In a second."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "MediaWatchError",
     "MissingDependencyError",
     "OperationCancelled",
+    "Party",
     "PermanentError",
     "RateLimited",
     "SchemaTooNewError",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 Party = Literal["source", "destination"]
+"""Who is meant: where files come from, or where they go."""
 
 
 class MediaWatchError(Exception):
@@ -130,9 +132,9 @@ class RateLimited(MediaWatchError):  # noqa: N818 - the name says the finding
 class AlreadyExists(MediaWatchError):  # noqa: N818 - the name says the finding
     """Something already stands at the target. `receipt` describes it where the uploader could look.
 
-    It counts as delivered where the receipt's size, and its hash if it has one, are the file's, or where the destination
-    addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task becomes
-    `dead: name_conflict`.
+    It counts as delivered where the receipt's size, and its hash if it has one, are the file's, or where the
+    destination addresses objects by the key (`by_key`). Otherwise `find_existing` is asked, and without proof the task
+    becomes `dead: name_conflict`.
     """
 
     def __init__(self, message: str = "", *, receipt: UploadReceipt | None = None, by_key: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
+from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
 
@@ -36,6 +37,11 @@ def _one_of(*choices: str | None) -> Callable[[object, attrs.Attribute[Any], str
             raise ConfigurationError(f"{attribute.name} must be one of {choices}, not {value!r}")
 
     return check
+
+
+def _share(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigurationError(f"{attribute.name} must be a number from 0 to 1, not {value!r}")
 
 
 _ZERO = timedelta(0)
@@ -81,7 +87,7 @@ class TaskManagerOptions:
     settle_for: timedelta = attrs.field(default=timedelta(seconds=10), validator=_at_least(_ZERO))
     """A file is sent only once it has stood still for this long, seen by two looks at it."""
     workers: int = attrs.field(default=3, validator=_whole(1))
-    """Upload threads: no more tasks are claimed than there are free ones. A `BatchUploader` gets a whole batch for each."""
+    """Upload threads: no more tasks are claimed than there are free ones. A `BatchUploader` gets a batch for each."""
     retry: RetryOptions = attrs.field(factory=RetryOptions)
     lease: timedelta = attrs.field(default=timedelta(minutes=10), validator=_at_least(timedelta(milliseconds=50)))
     """How long a task stays a worker's without a sign of life."""
@@ -116,6 +122,22 @@ class TaskManagerOptions:
     """Names of the constraints that every new task asks for."""
     unknown_constraint: Literal["met", "unmet"] = attrs.field(default="met", validator=_one_of("met", "unmet"))
     """What a constraint counts as that cannot say."""
+    on_move: Literal["record", "upload"] = attrs.field(default="record", validator=_one_of("record", "upload"))
+    """What a file is that was moved within the source: the same one, or a new one."""
+    rescan_unlisted: bool = True
+    """Leave directories unlisted whose stamp proves that no entry was added, removed or renamed."""
+    full_scan_every: int = attrs.field(default=24, validator=_whole(1))
+    """Each so many scans all directories are listed: a change inside a file does not show in a directory's stamp."""
+    full_scan_after: timedelta = attrs.field(default=timedelta(days=1), validator=_at_least(_INSTANT))
+    """Each directory is listed at least this often."""
+    quarantine_share: float = attrs.field(default=0.3, validator=_share)
+    """When a complete scan misses more than this share of the known files, absences are held until confirmed."""
+    quarantine_least: int = attrs.field(default=20, validator=_whole(0))
+    """Sources with fewer known files are never put in quarantine for the share of what is absent."""
+    after_upload: AfterUploadAction | None = None
+    """What becomes of a file at its source once every destination has it; None: it stays."""
+    act_on_unverified: bool = False
+    """Do it also on receipts that the uploader did not verify, or that were shared by equal content."""
     tags: Callable[[MediaAsset], Iterable[str]] = _no_tags
     """Tags of the tasks of an asset."""
     priority: Callable[[MediaAsset], int] = _no_priority

@@ -14,9 +14,15 @@ from media_watch_tasks.testing.contracts.uploader_capabilities import (
     BatchUploaderContract,
     ChecksContract,
     FindsExistingContract,
+    ResumableContract,
     VerifiesContract,
 )
-from media_watch_tasks.testing.fakes import FakeBatchUploader, FakeUploader, RecordingUploader
+from media_watch_tasks.testing.fakes import (
+    FakeBatchUploader,
+    FakeUploader,
+    RecordingUploader,
+    ResumableFakeUploader,
+)
 
 
 class TestFakeUploader(UploaderContract):
@@ -47,3 +53,12 @@ class TestFakeBatchUploader(UploaderContract, BatchUploaderContract):
 
     def contents(self, uploader: Uploader) -> Collection[bytes]:
         return cast("FakeBatchUploader", uploader).inner.objects.values()
+
+
+class TestResumableFakeUploader(UploaderContract, ResumableContract):
+    @pytest.fixture
+    def uploader(self) -> ResumableFakeUploader:
+        return ResumableFakeUploader()
+
+    def contents(self, uploader: Uploader) -> Collection[bytes]:
+        return cast("ResumableFakeUploader", uploader).objects.values()

@@ -55,7 +55,7 @@ def _overwrite(folder_fd: int, temporary: bytes, name: bytes) -> None:
 def makes_it_visible_before_it_asks(patch: pytest.MonkeyPatch) -> None:
     right = FileWriter._make_visible
 
-    def make_visible(self: FileWriter, *arguments: Any) -> UploadReceipt:  # noqa: ANN401 - as they come
+    def make_visible(self: FileWriter, *arguments: Any) -> UploadReceipt:
         folder_fd, temporary = arguments[-2:]
         os.link(temporary, b"early", src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
         receipt = right(self, *arguments)

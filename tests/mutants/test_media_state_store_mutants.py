@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 import pytest
 
-from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, join, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
+from media_watch_tasks.stores.memory import media_state_store
 from media_watch_tasks.stores.memory.media_state_store import MemoryMediaStateStore, SourceEntry
-from media_watch_tasks.stores.sqlite import known_assets
-from media_watch_tasks.stores.sqlite.stores import SqliteStores
-from media_watch_tasks.testing.clock import FakeClock
-from media_watch_tasks.testing.contracts.media_state_store import MediaStateStoreContract
-from media_watch_tasks.testing.contracts.media_state_store_base import MTIME
+from media_watch_tasks.stores.sqlite import known_assets, migrations
+
+SUITE = "tests/contracts/test_media_state_store_memory.py::TestMemoryMediaStateStore"
+SQLITE_SUITE = "tests/contracts/test_media_state_store_sqlite.py::TestSqliteMediaStateStore"
+Kill = Callable[[Callable[[pytest.MonkeyPatch], None], str], None]
+Mutant = type[MemoryMediaStateStore]
+
+MUTANTS: list[tuple[Mutant, str]] = []
 
 
+def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
+    def register(mutant: Mutant) -> Mutant:
+        MUTANTS.extend((mutant, test) for test in tests)
+        return mutant
+
+    return register
+
+
+@killed_by("test_a_lost_lease_writes_nothing")
 class IgnoresTheToken(MemoryMediaStateStore):
     """Writes for whoever asks."""
 
@@ -32,6 +42,7 @@ class IgnoresTheToken(MemoryMediaStateStore):
         return super().record_page(current, record, baseline=baseline)
 
 
+@killed_by("test_a_lost_lease_writes_nothing")
 class WritesBeforeItChecks(MemoryMediaStateStore):
     """Answers rightly that the lease was lost, after it has written."""
 
@@ -42,11 +53,13 @@ class WritesBeforeItChecks(MemoryMediaStateStore):
         return held
 
 
+@killed_by("test_a_record_is_saved_under_a_held_lease_alone")
 class SavesRecordsWithoutLease(MemoryMediaStateStore):
     def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
         return super().save_source(state)
 
 
+@killed_by("test_another_size_or_mtime_is_a_change")
 class TimeRunsForwards(MemoryMediaStateStore):
     """Takes an earlier mtime for no change."""
 
@@ -62,6 +75,7 @@ class TimeRunsForwards(MemoryMediaStateStore):
         return attrs.evolve(diff, changed=later, unchanged=unchanged)
 
 
+@killed_by("test_another_size_or_mtime_is_a_change")
 class SizeIsEnough(MemoryMediaStateStore):
     def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
         diff = super().diff_page(page, after=after)
@@ -74,6 +88,10 @@ class SizeIsEnough(MemoryMediaStateStore):
         return attrs.evolve(diff, changed=sized, unchanged=diff.unchanged + len(diff.changed) - len(sized))
 
 
+@killed_by(
+    "test_each_page_of_a_directory_speaks_for_its_own_names",
+    "test_nothing_behind_the_end_of_an_incomplete_page_is_missing",
+)
 class EveryPageIsTheWholeDirectory(MemoryMediaStateStore):
     """Takes for missing what stands on the directory's other pages."""
 
@@ -81,11 +99,13 @@ class EveryPageIsTheWholeDirectory(MemoryMediaStateStore):
         return super().diff_page(attrs.evolve(page, complete=True))
 
 
+@killed_by("test_a_page_that_could_not_be_read_makes_nothing_missing")
 class AnUnreadableDirectoryIsEmpty(MemoryMediaStateStore):
     def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
         return super().diff_page(attrs.evolve(page, complete=page.complete or bool(page.problems)), after=after)
 
 
+@killed_by("test_directories_and_sources_do_not_mix")
 class PrefixIsFolder(MemoryMediaStateStore):
     """Counts what is below a directory as part of it."""
 
@@ -98,6 +118,7 @@ class PrefixIsFolder(MemoryMediaStateStore):
         return attrs.evolve(diff, missing=diff.missing + others)
 
 
+@killed_by("test_an_asset_known_as_missing_is_new_when_it_is_back")
 class MissingIsForgotten(MemoryMediaStateStore):
     """A file that comes back is taken for one that never was away."""
 
@@ -110,23 +131,27 @@ class MissingIsForgotten(MemoryMediaStateStore):
         return marked
 
 
+@killed_by("test_missing_assets_are_marked_once")
 class CountsWhatItWasAsked(MemoryMediaStateStore):
     def mark_missing(self, source_id: str, asset_ids: Sequence[bytes]) -> int:
         super().mark_missing(source_id, asset_ids)
         return len(asset_ids)
 
 
+@killed_by("test_a_lease_ends_at_its_time_and_not_before")
 class LeaseNeverLapses(MemoryMediaStateStore):
     def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:
         return super().acquire_scan(source_id, owner=owner, lease_ns=lease_ns * 1_000_000)
 
 
+@killed_by("test_a_reboot_ends_every_lease")
 class LeaseOutlivesTheBoot(MemoryMediaStateStore):
     def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:
         self._place(source_id).boot_id = self._clock.boot_id()
         return super().acquire_scan(source_id, owner=owner, lease_ns=lease_ns)
 
 
+@killed_by("test_a_jump_of_the_wall_clock_ends_no_lease")
 class WallClockLease(MemoryMediaStateStore):
     """Judges the end of a lease by a clock that jumps."""
 
@@ -142,6 +167,7 @@ class WallClockLease(MemoryMediaStateStore):
         return super().acquire_scan(source_id, owner=owner, lease_ns=lease_ns)
 
 
+@killed_by("test_a_held_lease_is_refused_to_everybody")
 class OwnersAreWelcomeAgain(MemoryMediaStateStore):
     """Gives one manager's second scan the lease of its first."""
 
@@ -156,12 +182,14 @@ class OwnersAreWelcomeAgain(MemoryMediaStateStore):
         return super().acquire_scan(source_id, owner=owner, lease_ns=lease_ns)
 
 
+@killed_by("test_a_lease_that_was_given_back_is_free")
 class TokensRepeat(MemoryMediaStateStore):
     def release_scan(self, lease: ScanLease) -> None:
         super().release_scan(lease)
         self._sources[lease.source_id].token = 0
 
 
+@killed_by("test_recording_again_changes_nothing")
 class EveryLookIsAChange(MemoryMediaStateStore):
     """Starts the time that a file stands still anew with each record: it never settles."""
 
@@ -172,6 +200,7 @@ class EveryLookIsAChange(MemoryMediaStateStore):
         self._put(source, attrs.evolve(state, unchanged_since_ns=self._clock.now_ns()))
 
 
+@killed_by("test_a_change_starts_the_time_it_stands_still_anew", "test_a_fresh_look_is_a_change")
 class ChangesSettleAtOnce(MemoryMediaStateStore):
     """Keeps the time of the version before."""
 
@@ -184,17 +213,20 @@ class ChangesSettleAtOnce(MemoryMediaStateStore):
             self._put(source, attrs.evolve(state, unchanged_since_ns=before.unchanged_since_ns))
 
 
+@killed_by("test_a_version_that_no_baseline_recorded_is_not_marked")
 class OnceBaselineAlwaysBaseline(MemoryMediaStateStore):
     def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
         before = self._find(asset.source_id, asset.asset_id)
         super()._see(source, asset, baseline=baseline or (before is not None and before.baseline))
 
 
+@killed_by("test_a_complete_page_makes_the_directory_listed")
 class EveryPageEndsItsDirectory(MemoryMediaStateStore):
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         return super().record_page(lease, attrs.evolve(record, complete=True), baseline=baseline)
 
 
+@killed_by("test_a_checkpoint_is_kept_and_none_leaves_it")
 class NoneClearsTheCheckpoint(MemoryMediaStateStore):
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         if not super().record_page(lease, record, baseline=baseline):
@@ -204,6 +236,7 @@ class NoneClearsTheCheckpoint(MemoryMediaStateStore):
         return True
 
 
+@killed_by("test_a_fresh_look_at_an_unknown_asset_leaves_it_new")
 class UnknownAssetsAreSeen(MemoryMediaStateStore):
     """Records as seen what no scan enqueued: such a file is never sent."""
 
@@ -212,6 +245,7 @@ class UnknownAssetsAreSeen(MemoryMediaStateStore):
             self._see(self._place(source_id), MediaAsset(source_id, asset_id, *fingerprint), baseline=False)
 
 
+@killed_by("test_metadata_of_the_version_that_stands_there_stays")
 class LateMetadataWins(MemoryMediaStateStore):
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
         known = self._find(source_id, asset_id)
@@ -220,12 +254,14 @@ class LateMetadataWins(MemoryMediaStateStore):
             self._put(self._sources[source_id], changed)
 
 
+@killed_by("test_forgetting_leaves_the_record_and_other_sources")
 class ForgetsEverybody(MemoryMediaStateStore):
     def forget_seen(self, source_id: str) -> None:
         for each in self._sources:
             super().forget_seen(each)
 
 
+@killed_by("test_forgetting_leaves_the_record_and_other_sources")
 class ForgetsFilesOnly(MemoryMediaStateStore):
     """Directories stay listed: a new baseline takes their files for new ones."""
 
@@ -235,21 +271,25 @@ class ForgetsFilesOnly(MemoryMediaStateStore):
             source.assets.clear()
 
 
+@killed_by("test_present_assets_are_iterated_in_the_order_of_a_scan")
 class SortsPathsAsText(MemoryMediaStateStore):
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
         return iter(sorted(super().iterate_assets(source_id), key=lambda state: state.asset_id))
 
 
+@killed_by("test_every_asset_of_many_is_iterated_once")
 class IteratesOnePortion(MemoryMediaStateStore):
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
         return iter(list(super().iterate_assets(source_id))[:1_000])
 
 
+@killed_by("test_assets_come_in_the_order_they_were_asked_for")
 class MixesUpTheOrder(MemoryMediaStateStore):
     def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:
         return super().assets(source_id, sorted(asset_ids))
 
 
+@killed_by("test_any_name_is_compared_byte_by_byte")
 class NormalisesNames(MemoryMediaStateStore):
     """Takes Foo.jpg and foo.jpg for one file."""
 
@@ -260,89 +300,26 @@ class NormalisesNames(MemoryMediaStateStore):
         return attrs.evolve(diff, new=new)
 
 
-Killers = tuple[type[MemoryMediaStateStore], str, dict[str, object]]
-
-_MUTANTS: tuple[Killers, ...] = (
-    (IgnoresTheToken, "a_lost_lease_writes_nothing", {"how": "lost"}),
-    (IgnoresTheToken, "a_lost_lease_writes_nothing", {"how": "of another boot, and lost"}),
-    (WritesBeforeItChecks, "a_lost_lease_writes_nothing", {"how": "lost"}),
-    (SavesRecordsWithoutLease, "a_record_is_saved_under_a_held_lease_alone", {}),
-    (TimeRunsForwards, "another_size_or_mtime_is_a_change", {"now": (b"a", 1_001, MTIME)}),
-    (SizeIsEnough, "another_size_or_mtime_is_a_change", {"now": (b"a", 1_001, MTIME + 2)}),
-    (EveryPageIsTheWholeDirectory, "each_page_of_a_directory_speaks_for_its_own_names", {}),
-    (EveryPageIsTheWholeDirectory, "nothing_behind_the_end_of_an_incomplete_page_is_missing", {}),
-    (AnUnreadableDirectoryIsEmpty, "a_page_that_could_not_be_read_makes_nothing_missing", {"after": None}),
-    (PrefixIsFolder, "directories_and_sources_do_not_mix", {}),
-    (MissingIsForgotten, "an_asset_known_as_missing_is_new_when_it_is_back", {}),
-    (CountsWhatItWasAsked, "missing_assets_are_marked_once", {}),
-    (LeaseNeverLapses, "a_lease_ends_at_its_time_and_not_before", {}),
-    (LeaseOutlivesTheBoot, "a_reboot_ends_every_lease", {}),
-    (WallClockLease, "a_jump_of_the_wall_clock_ends_no_lease", {}),
-    (OwnersAreWelcomeAgain, "a_held_lease_is_refused_to_everybody", {"owner": "scanner"}),
-    (TokensRepeat, "a_lease_that_was_given_back_is_free", {}),
-    (EveryLookIsAChange, "recording_again_changes_nothing", {}),
-    (ChangesSettleAtOnce, "a_change_starts_the_time_it_stands_still_anew", {}),
-    (ChangesSettleAtOnce, "a_fresh_look_is_a_change", {}),
-    (OnceBaselineAlwaysBaseline, "a_version_that_no_baseline_recorded_is_not_marked", {}),
-    (EveryPageEndsItsDirectory, "a_complete_page_makes_the_directory_listed", {}),
-    (NoneClearsTheCheckpoint, "a_checkpoint_is_kept_and_none_leaves_it", {}),
-    (UnknownAssetsAreSeen, "a_fresh_look_at_an_unknown_asset_leaves_it_new", {}),
-    (LateMetadataWins, "metadata_of_the_version_that_stands_there_stays", {}),
-    (ForgetsEverybody, "forgetting_leaves_the_record_and_other_sources", {}),
-    (ForgetsFilesOnly, "forgetting_leaves_the_record_and_other_sources", {}),
-    (SortsPathsAsText, "present_assets_are_iterated_in_the_order_of_a_scan", {}),
-    (IteratesOnePortion, "every_asset_of_many_is_iterated_once", {}),
-    (MixesUpTheOrder, "assets_come_in_the_order_they_were_asked_for", {}),
-    (NormalisesNames, "any_name_is_compared_byte_by_byte", {}),
-)
+@pytest.mark.parametrize(("mutant", "test"), MUTANTS)
+def test_a_wrong_store_is_found_out(mutant: Mutant, test: str, assert_killed: Kill) -> None:
+    assert_killed(lambda patch: patch.setattr(media_state_store, "MemoryMediaStateStore", mutant), f"{SUITE}::{test}")
 
 
-def run(store: MediaStateStore, clock: FakeClock, test: str, parameters: Mapping[str, object]) -> None:
-    """One test of the suite, on this store."""
-    suite = MediaStateStoreContract()
-    method = getattr(suite, f"test_{test}")
-    given: dict[str, object] = {"store": store, "clock": clock, **parameters}
-    wanted = inspect.signature(method).parameters
-    if "lease" in wanted:
-        given["lease"] = suite.acquire(store)
-    method(**{name: given[name] for name in wanted})
+def leave_digests_stale(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(known_assets, "refresh_digest", lambda _database, _directory: None)
+    triggers = ("CREATE TRIGGER asset_changed", "CREATE TRIGGER asset_deleted")
+    without = tuple(each for each in migrations.MIGRATIONS[0] if not each.strip().startswith(triggers))
+    assert len(without) == len(migrations.MIGRATIONS[0]) - 2
+    patch.setattr(migrations, "MIGRATIONS", (without, *migrations.MIGRATIONS[1:]))
 
 
 @pytest.mark.parametrize(
-    ("mutant", "test", "parameters"),
-    [pytest.param(*killers, id=f"{killers[0].__name__}-{killers[1]}") for killers in _MUTANTS],
+    "test",
+    [
+        "test_a_page_is_compared_with_the_latest_look",
+        "test_a_page_that_still_shows_a_missing_asset_says_new",
+        "test_a_long_history_ends_as_it_should",
+    ],
 )
-def test_a_mutant_is_killed(mutant: type[MemoryMediaStateStore], test: str, parameters: dict[str, object]) -> None:
-    clock = FakeClock()
-    run(MemoryMediaStateStore(clock), clock, test, parameters)
-    clock = FakeClock()
-    with pytest.raises(AssertionError):
-        run(mutant(clock), clock, test, parameters)
-
-
-def test_a_stale_digest_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shortcut of the SQLite store, without what keeps it honest."""
-
-    def compare_after_a_change(name: str) -> None:
-        clock = FakeClock()
-        with SqliteStores(tmp_path / name, clock=clock) as stores:
-            for trigger in triggers:
-                stores.database.execute(f"DROP TRIGGER {trigger}")
-            run(stores.media_state, clock, "a_page_is_compared_with_the_latest_look", {})
-
-    triggers: tuple[str, ...] = ()
-    compare_after_a_change("whole.db")
-    monkeypatch.setattr(known_assets, "refresh_digest", lambda _database, _directory: None)
-    compare_after_a_change("triggers-alone.db")
-    triggers = ("asset_changed", "asset_deleted")
-    with pytest.raises(AssertionError):
-        compare_after_a_change("stale.db")
-
-
-def test_every_mutant_is_tried() -> None:
-    wrong = {
-        each
-        for each in globals().values()
-        if isinstance(each, type) and issubclass(each, MemoryMediaStateStore) and each is not MemoryMediaStateStore
-    }
-    assert wrong == {mutant for mutant, _test, _parameters in _MUTANTS}
+def test_a_stale_digest_is_found_out(test: str, assert_killed: Kill) -> None:
+    assert_killed(leave_digests_stale, f"{SQLITE_SUITE}::{test}")

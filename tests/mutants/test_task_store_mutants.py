@@ -1,7 +1,5 @@
 """Wrong queues, each of which the TaskStore suite finds out: mutants of the memory store, which states it plainly."""
 
-# ruff: noqa: ANN401 - a mutant passes on what it was given
-
 from __future__ import annotations
 
 import itertools
@@ -191,36 +189,36 @@ def one_met_constraint_is_enough(patch: Patch) -> None:
 
 @killed_by("test_tasks_that_are_not_due_stay", "test_a_failed_task_is_retried_when_due")
 def due_times_do_not_matter(patch: Patch) -> None:
-    patch.setattr(claiming, "_is_due", lambda row, _now, force: row.phase in {Phase.READY, Phase.WAITING})
+    patch.setattr(claiming, "_is_due", lambda row, force: row.phase in {Phase.READY, Phase.WAITING})
 
 
 @killed_by("test_a_due_time_beyond_the_longest_delay_is_pulled_in")
 def a_clock_that_jumps_back_stops_tasks(patch: Patch) -> None:
-    patch.setattr(claiming, "_pull_in", lambda *_: None)
+    def around(original: Any, book: TaskBook, request: ClaimRequest) -> None:
+        original(book, attrs.evolve(request, longest_delay_ns=2**62))
+
+    _wrap(patch, claiming, "_promote", around)
 
 
 @killed_by("test_force_skips_no_other_wait")
 def force_takes_what_is_settling(patch: Patch) -> None:
-    patch.setattr(
-        claiming,
-        "_is_due",
-        lambda row, now, force: (
-            row.phase is Phase.READY or (row.phase is Phase.WAITING and (force or row.due_ns <= now))
-        ),
-    )
+    def is_due(row: Row, *, force: bool) -> bool:
+        return row.phase is Phase.READY or (force and row.phase is Phase.WAITING)
+
+    patch.setattr(claiming, "_is_due", is_due)
 
 
 @killed_by("test_force_skips_no_other_wait")
 def force_takes_what_is_held(patch: Patch) -> None:
-    def around(original: Any, row: Row, now: int, *, force: bool) -> bool:
-        return bool(original(row, now, force=force)) or (force and row.phase is Phase.HELD)
+    def around(original: Any, row: Row, *, force: bool) -> bool:
+        return bool(original(row, force=force)) or (force and row.phase is Phase.HELD)
 
     _wrap(patch, claiming, "_is_due", around)
 
 
 @killed_by("test_force_skips_back_off")
 def force_changes_nothing(patch: Patch) -> None:
-    _wrap(patch, claiming, "_is_due", lambda original, row, now, force: original(row, now, force=False))
+    _wrap(patch, claiming, "_is_due", lambda original, row, force: original(row, force=False))
 
 
 @killed_by("test_a_run_takes_each_task_once")

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import peewee
 import pytest
 from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # ships no types
 
@@ -127,6 +128,24 @@ def test_a_backup_that_fails_leaves_the_earlier_one(tmp_path: Path, factory: Dat
     with SqliteStores(path, database_factory=factory) as stores, pytest.raises(StoreError, match=r"damaged|not sound"):
         stores.backup(folder / "copy.db")
     assert only_file(folder).read_bytes() == earlier
+
+
+def test_a_copy_that_does_not_read_back_is_no_backup(tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+
+    def lying_disk(path: str, *, synchronous: str) -> peewee.SqliteDatabase:
+        if path.endswith(".tmp"):
+            content = bytearray(Path(path).read_bytes())
+            content[-4096:-3000] = b"\xa5" * 1_096
+            Path(path).write_bytes(content)
+        return peewee.SqliteDatabase(path, timeout=0, thread_safe=False, check_same_thread=False)
+
+    with SqliteStores(tmp_path / "watch.db", database_factory=lying_disk) as stores:
+        fill(stores, 2_000)
+        with pytest.raises(StoreError, match=r"the backup is not sound"):
+            stores.backup(folder / "copy.db")
+    assert os.listdir(folder) == []
 
 
 _FULL_DISK = """

@@ -37,7 +37,7 @@ class SyncedDisk(apsw.VFS):
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _TrackedFile:  # noqa: N802 - as above
         return _TrackedFile(self, name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: FBT001, N802 - as above
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - as above
         super().xDelete(filename, syncdir)
         (self.folder / os.path.basename(filename)).unlink(missing_ok=True)
 

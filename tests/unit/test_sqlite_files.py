@@ -247,6 +247,10 @@ if child == 0:
         except ConfigurationError as error:
             code = code if "a forked process opens stores of its own" in str(error) else 2
     stores.close()
+    try:
+        stores.media_state.sources()
+    except ConfigurationError:
+        pass  # Not closed: what the parent has open was left alone.
     with SqliteStores(sys.argv[1]) as own:
         own.media_state.acquire_scan("child", owner="x", lease_ns=1)
     os._exit(code)

@@ -161,6 +161,15 @@ def test_a_directory_that_outgrows_a_page_loses_its_digest(store: SqliteMediaSta
     assert len(store.diff_page(page(*few)).missing) == 1_001
 
 
+def test_the_first_thousand_names_of_a_larger_directory_are_not_all_of_it(
+    store: SqliteMediaStateStore, lease: ScanLease
+) -> None:
+    names = [f"{number:05}" for number in range(1_500)]
+    record(store, lease, *(asset(f"d/{name}") for name in names))
+    for length in (999, 1_000, 1_001, 1_499):
+        assert len(store.diff_page(page(*names[:length])).missing) == 1_500 - length
+
+
 class Size(int):
     """An integer of a scanner's own."""
 

@@ -80,6 +80,19 @@ def test_a_lock_that_stays_is_an_error_after_the_limit(
             database.execute("INSERT INTO t VALUES (1)")
 
 
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_transaction_has_the_right_to_write_from_its_start(
+    path: Path, other_program: sqlite3.Connection, *, durable: bool
+) -> None:
+    with Database(path) as database:
+        with database.transaction(durable=durable):
+            assert database.execute("SELECT x FROM t") == []
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other_program.execute("INSERT INTO t VALUES (1)")
+            database.execute("INSERT INTO t VALUES (2)")
+        assert database.execute("SELECT x FROM t") == [(2,)]
+
+
 def test_a_single_writing_statement_waits_too(path: Path, other_program: sqlite3.Connection) -> None:
     clock = WatchedClock()
     clock.at[3] = lambda: other_program.execute("COMMIT")

@@ -20,7 +20,9 @@ LONGEST_FILE = 400
 DOCUMENTED_DATA = frozenset({"abc", "cancellation", "clock", "errors", "manager", "model", "options"})
 
 # Path below the package -> why the file is one idea although it is long.
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "manager/task_manager.py": "the facade: most of its lines document its methods",
+}
 
 
 @attrs.frozen

@@ -1,5 +1,6 @@
 """All interfaces: what the author of a plug-in has to read."""
 
+from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
 from media_watch_tasks.abc.constraint import Constraint
@@ -14,6 +15,7 @@ from media_watch_tasks.abc.uploader import (
     Checks,
     FansOut,
     FindsExisting,
+    LocalDestination,
     MovesRemote,
     Resumable,
     UploadContext,
@@ -22,17 +24,20 @@ from media_watch_tasks.abc.uploader import (
 )
 
 __all__ = [
+    "AfterUploadAction",
     "AssetChange",
     "BatchItem",
     "BatchUploader",
     "ByteSource",
     "ChangeFeed",
+    "ChangesSource",
     "Checks",
     "Constraint",
     "FansOut",
     "Filters",
     "FindsExisting",
     "Job",
+    "LocalDestination",
     "MediaProber",
     "MediaResolver",
     "MediaScanner",

@@ -16,8 +16,8 @@ __all__ = ["Filters", "MediaScanner"]
 class MediaScanner(ABC):
     """Lists a source, page by page. It never decides what is new: the manager compares with the database.
 
-    One scan runs at a time; `identify` may be called from another thread while it runs. A scanner keeps no state between
-    scans that a restart would lose.
+    One scan runs at a time; `identify` may be called from another thread while it runs. A scanner keeps no state
+    between scans that a restart would lose.
     """
 
     @property

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from media_watch_tasks.model.assets import RootIdentity
+from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import ScanPage
@@ -18,7 +18,14 @@ from media_watch_tasks.model.settlements import (
     Settlement,
     SettleResult,
 )
-from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
+from media_watch_tasks.model.sources import (
+    AssetState,
+    KnownListing,
+    PageDiff,
+    PageRecord,
+    ScanLease,
+    SourceState,
+)
 from media_watch_tasks.model.tasks import (
     Claim,
     ClaimRef,
@@ -34,6 +41,7 @@ from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
 __all__ = ["MediaStateStore", "Reservation", "SharedTransaction", "TaskStore"]
 
 Reservation = tuple[ReservationState, UploadReceipt | None]
+"""The answer to `reserve_content`: the state, and the receipt to share where the content was delivered."""
 
 
 class SharedTransaction(ABC):
@@ -99,6 +107,35 @@ class MediaStateStore(ABC):
         known as missing is present again. With `baseline` new assets (and missing ones that are back) are marked as
         baseline; without it a changed asset loses the mark. An empty record writes nothing. Idempotent.
         """
+
+    @abstractmethod
+    def known_listing(self, source_id: str, directory: bytes) -> KnownListing | None:
+        """How the directory's last complete listing was recorded; None if it was not."""
+
+    @abstractmethod
+    def absent_assets(
+        self, source_id: str, scan_number: int, *, after: bytes | None = None, limit: int = 1000
+    ) -> Sequence[AssetState]:
+        """Present assets that were marked absent by this scan and not seen since, in a fixed order, behind `after`."""
+
+    @abstractmethod
+    def same_version(self, source_id: str, fingerprints: Sequence[Fingerprint]) -> Sequence[AssetState]:
+        """Known assets of the source, present or missing, that have one of these fingerprints; at most 100 of each."""
+
+    @abstractmethod
+    def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
+        """Give what is known of an asset (first seen, baseline, metadata) to another path; False if it is not known.
+
+        The earlier path is forgotten. What was known of the new path is replaced.
+        """
+
+    @abstractmethod
+    def sample_assets(self, source_id: str, count: int) -> Sequence[AssetState]:
+        """Up to `count` present assets, chosen at random."""
+
+    @abstractmethod
+    def undescribed(self, source_id: str, *, after: bytes | None = None, limit: int = 1000) -> Sequence[AssetState]:
+        """Present assets without metadata of their present version, in a fixed order, behind the asset id `after`."""
 
     @abstractmethod
     def forget_seen(self, source_id: str) -> None:
@@ -276,6 +313,30 @@ class TaskStore(ABC):
     @abstractmethod
     def tasks(self, selection: TaskSelection, *, limit: int = 100, after_id: int = 0) -> Sequence[Task]:
         """Tasks by id, above `after_id`, at most `limit`."""
+
+    @abstractmethod
+    def live_directories(self, source_id: str, *, limit: int) -> frozenset[bytes] | None:
+        """Directories with an asset that has a live task; None if there are more than `limit` live tasks."""
+
+    @abstractmethod
+    def move(self, route: Route, asset_id: bytes, to: bytes) -> Task | None:
+        """Give an asset's receipts to another path, under the keys of that path; the latest delivered task, if any.
+
+        A waiting task of the old path ends `cancelled: superseded`. A running one is left alone: it will find that its
+        file is gone.
+        """
+
+    @abstractmethod
+    def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """Delivered tasks whose after-upload action is not done, by id."""
+
+    @abstractmethod
+    def finish_action(self, task_id: int, *, error: str | None = None) -> None:
+        """The after-upload action of a task is done, or was given up for the reason `error`."""
+
+    @abstractmethod
+    def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
+        """(the earliest due time of a task that waits for a worker, the time of the latest delivery), wall time."""
 
     @abstractmethod
     def counts(self, routes: Sequence[Route] | None = None) -> Mapping[TaskState, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -20,6 +20,7 @@ __all__ = [
     "Checks",
     "FansOut",
     "FindsExisting",
+    "LocalDestination",
     "MovesRemote",
     "Resumable",
     "UploadContext",
@@ -200,6 +201,22 @@ class MovesRemote(ABC):
     @abstractmethod
     def move_remote(self, receipt: UploadReceipt, media: ResolvedMedia) -> UploadReceipt:
         """Move the delivered object to where `media` would be uploaded to; the receipt of its new place."""
+
+
+class LocalDestination(ABC):
+    """Capability: delivers into a folder of this machine, which must not lie inside of a folder that is watched."""
+
+    @abstractmethod
+    def refuse_watched(self, root: str | bytes, *, excluded: Callable[[bytes], bool] | None = None) -> None:
+        """Refuse to deliver into a watched folder: every file delivered would be found as a new one, for ever.
+
+        Args:
+            root: the absolute path of the root of a local source.
+            excluded: says of a folder, by its path below that root, that scans leave it out.
+
+        Raises:
+            ConfigurationError: files are delivered to that root or below it, where scans find them.
+        """
 
 
 class FansOut(ABC):

@@ -40,7 +40,6 @@ _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _GETROUTE, _NEWROUTE, _ERROR = 26, 24, 2
 _REQUEST = 1
 _DESTINATION, _INTERFACE = 1, 4
-_PASSABLE = frozenset({1, 2})  # RTN_UNICAST, RTN_LOCAL
 _GET_FLAGS = 0x8913  # SIOCGIFFLAGS
 _RUNNING = 0x40  # IFF_RUNNING: up, and able to carry packets
 _ANSWER_BYTES = 65_536
@@ -97,7 +96,7 @@ if sys.platform == "linux":
         return _HEADER.pack(_HEADER.size + len(body), _GETROUTE, _REQUEST, 1, 0) + body
 
     def _interface(answer: bytes) -> int | None:
-        """The index of the interface, None if the route leads nowhere."""
+        """The index of the interface, None if the answer names none."""
         length, kind, _, _, _ = _HEADER.unpack_from(answer)
         at = _HEADER.size
         if kind == _ERROR:
@@ -105,8 +104,6 @@ if sys.platform == "linux":
             raise OSError(-code, "rtnetlink")
         if kind != _NEWROUTE:
             raise OSError(errno.EPROTO, f"rtnetlink answered with a message of type {kind}")
-        if _ROUTE.unpack_from(answer, at)[7] not in _PASSABLE:
-            return None
         at += _ROUTE.size
         while at + _ATTRIBUTE.size <= length:
             size, name = _ATTRIBUTE.unpack_from(answer, at)

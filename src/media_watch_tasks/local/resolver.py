@@ -12,6 +12,7 @@ from typing import BinaryIO
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, PermanentError, TransientError
+from media_watch_tasks.local.changes import LocalChanges
 from media_watch_tasks.local.confined import NOT_THERE, READ, is_well_formed, open_below
 from media_watch_tasks.local.looks import FolderInUse
 from media_watch_tasks.local.proof import RootProof
@@ -25,7 +26,7 @@ from media_watch_tasks.model.metadata import MediaMetadata
 __all__ = ["LocalMediaResolver"]
 
 
-class LocalMediaResolver(MediaResolver):
+class LocalMediaResolver(LocalChanges, MediaResolver):
     """Resolves what a `LocalMediaScanner` of the same root lists. Give both the same `source_id` and `follow_symlinks`.
 
     Every asset is opened step by step from the root. A file counts as gone only where the root, and every folder above

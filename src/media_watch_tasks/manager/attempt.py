@@ -22,7 +22,7 @@ from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
-from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
+from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.settlements import ReservationState
 from media_watch_tasks.model.sources import AssetState
@@ -54,13 +54,7 @@ class Attempt:
         self._task = flight.claim.task
         self._known = known
         self._uploader: Uploader = core.destinations.uploader(self._task.route)
-        self._asset = MediaAsset(
-            self._task.source_id,
-            self._task.asset_id,
-            self._task.fingerprint.size,
-            self._task.fingerprint.mtime_ns,
-            known.file_id if known is not None else None,
-        )
+        self._asset = attrs.evolve(self._task.asset, file_id=known.file_id if known is not None else None)
         timeout = core.options.attempt_timeout
         self.context = ManagedContext(
             core,
@@ -115,7 +109,13 @@ class Attempt:
         known_hash = receipt.sha256 or sent_hash or self._reserved
         complete = attrs.evolve(receipt, size=size, sha256=known_hash)
         sent = 0 if receipt.deduplicated else max(self._flight.bytes_sent, size if self._flight.bytes_read else 0)
-        return succeeded(self._flight.claim, complete, bytes_sent=sent, metadata=self._new_metadata)
+        return succeeded(
+            self._flight.claim,
+            complete,
+            bytes_sent=sent,
+            metadata=self._new_metadata,
+            action=self._core.owed_action(complete),
+        )
 
     def failure(self, error: BaseException) -> Outcome:
         """The outcome of an exception. When the work was asked to stop, that is why it ended, whatever was raised."""
@@ -144,6 +144,9 @@ class Attempt:
         # An empty mount point or another disk at the same path also has no such file: only the right root proves it.
         root = from_source(lambda: self._core.scanner.identify(cancel=self._flight.cancel))
         if not self._core.is_accepted_root(root):
+            if self._core.media_state.source(self._core.source_id).quarantine is not None:
+                # The source goes on with what is there: only the files of the place that is missing wait.
+                raise Snooze(self._core.options.party_pause_max, "the source is in quarantine")
             raise SourceOfflineError(f"another place stands at the root of {self._core.source_id} now")
         raise AssetNotFound(f"{self._task.display} is not at {self._core.source_id} any more")
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import NANOSECONDS, to_ns
 from media_watch_tasks.errors import ConfigurationError
+from media_watch_tasks.manager.absence import Absence
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.events import Paused, Resumed
@@ -121,9 +122,9 @@ class Control:
         """Tasks by id."""
         return self._core.tasks.tasks(selection, limit=limit, after_id=after_id)
 
-    def counts(self) -> Mapping[TaskState, int]:
+    def counts(self) -> Mapping[str, int]:
         """Exact numbers of this manager's tasks, one entry per state."""
-        return self._core.tasks.counts(self._core.destinations.routes)
+        return {state.value: count for state, count in self._core.tasks.counts(self._core.destinations.routes).items()}
 
     def purge(self, selection: TaskSelection, *, older_than: timedelta) -> SelectionReport:
         """Delete ended tasks."""
@@ -148,6 +149,8 @@ class Control:
             owed_directories=len(state.owed),
             complete_scans=state.scans,
             seconds_since_complete_scan=None if last is None else (core.clock.now_ns() - last) / NANOSECONDS,
+            quarantine=state.quarantine,
+            held_absences=Absence(core).held(state) if state.source_id == core.source_id else 0,
             pauses=tuple(
                 pause
                 for pause in pauses

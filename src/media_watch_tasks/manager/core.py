@@ -20,6 +20,7 @@ from media_watch_tasks.manager.notifier import Notifier
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.tasks import NewTask
+from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import TaskManagerOptions
 
 __all__ = ["ManagerCore"]
@@ -111,6 +112,14 @@ class ManagerCore:
             )
             for route in self.destinations.routes
         ]
+
+    def owed_action(self, receipt: UploadReceipt) -> str | None:
+        """The name of the after-upload action that a delivery with this receipt owes, None if it owes none."""
+        action = self.options.after_upload
+        if action is None:
+            return None
+        certain = receipt.verified and not receipt.deduplicated
+        return action.name if certain or self.options.act_on_unverified else None
 
     def is_accepted_root(self, found: RootIdentity) -> bool:
         """True unless the root is known and `found` is another one, by a strong name or, without one, by a weak one."""

@@ -10,7 +10,7 @@ from media_watch_tasks.abc.uploader import BatchUploader, FansOut, Uploader
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.identity import Route
 
-__all__ = ["Destinations", "destination_change"]
+__all__ = ["ClaimGroup", "Destinations", "destination_change"]
 
 
 class Destinations:

@@ -13,6 +13,7 @@ from media_watch_tasks.model.events import Event, EventsDropped, TaskProgress
 __all__ = ["Listener", "Notifier"]
 
 Listener = Callable[[Event], object]
+"""What `subscribe` takes."""
 
 _log = logging.getLogger(__name__)
 _FLUSH_SECONDS = 5.0

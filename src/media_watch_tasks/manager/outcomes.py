@@ -42,11 +42,12 @@ from media_watch_tasks.model.tasks import Claim, Task, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import TaskManagerOptions
 
-__all__ = ["Outcome", "PauseWish", "SourceVersionFound", "judge", "succeeded", "superseded"]
+__all__ = ["Counted", "Outcome", "PauseWish", "SourceVersionFound", "judge", "succeeded", "superseded"]
 
 _log = logging.getLogger(__name__)
 
 Counted = Literal["succeeded", "failed", "dead", "cancelled", "superseded", "released", "lease_lost"]
+"""Under what a run counts a task."""
 
 
 class SourceVersionFound(Exception):  # noqa: N818 - a finding of the attempt, never shown to anybody
@@ -87,12 +88,14 @@ class Outcome:
     message: str | None = None
 
 
-def succeeded(claim: Claim, receipt: UploadReceipt, *, bytes_sent: int, metadata: MediaMetadata | None) -> Outcome:
+def succeeded(
+    claim: Claim, receipt: UploadReceipt, *, bytes_sent: int, metadata: MediaMetadata | None, action: str | None
+) -> Outcome:
     """The bytes are at the destination."""
     return Outcome(
         claim=claim,
         counted="succeeded",
-        settlement=Delivered(ref=claim.ref, receipt=receipt),
+        settlement=Delivered(ref=claim.ref, receipt=receipt, action=action),
         bytes_sent=bytes_sent,
         metadata=metadata,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.manager.after_upload import AfterUpload
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.run import Run
 from media_watch_tasks.manager.settling import Settler
@@ -21,6 +22,7 @@ class Processing:
     def __init__(self, core: ManagerCore) -> None:
         self._core = core
         self._settler = Settler(core)
+        self._after_upload = AfterUpload(core)
         self._one_at_a_time = threading.Lock()
         self._current: Run | None = None
 
@@ -45,6 +47,7 @@ class Processing:
             self._current = Run(
                 self._core,
                 self._settler,
+                self._after_upload,
                 cancel,
                 limit=limit,
                 time_budget=time_budget,

@@ -12,6 +12,7 @@ from media_watch_tasks.abc.uploader import BatchUploader
 from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.clock import NANOSECONDS, to_ns
 from media_watch_tasks.errors import MediaWatchError, OperationCancelled
+from media_watch_tasks.manager.after_upload import AfterUpload
 from media_watch_tasks.manager.attempt import perform
 from media_watch_tasks.manager.batch import perform_batch
 from media_watch_tasks.manager.conditions import ConditionsSeen
@@ -25,7 +26,7 @@ from media_watch_tasks.model.events import TaskBegun
 from media_watch_tasks.model.reports import ProcessReport
 from media_watch_tasks.model.settlements import Dead
 from media_watch_tasks.model.sources import AssetState
-from media_watch_tasks.model.tasks import Claim, ClaimRequest
+from media_watch_tasks.model.tasks import Claim, ClaimRequest, Task
 
 __all__ = ["Run"]
 
@@ -42,6 +43,7 @@ class Run:
         self,
         core: ManagerCore,
         settler: Settler,
+        after_upload: AfterUpload,
         cancel: CancelToken,
         *,
         limit: int | None,
@@ -60,6 +62,9 @@ class Run:
         self._deadline_ns = None if time_budget is None else self._began_ns + to_ns(time_budget)
         self._counts: Counter[str] = Counter()
         self._groups = core.destinations.groups()
+        self._after_upload = after_upload
+        self._settler.owing.clear()
+        self._settler.owing.extend(after_upload.pending())
         self._turn = 0
         self._floor = core.tasks.last_token()
         self._alone = False
@@ -95,6 +100,7 @@ class Run:
     def _loop(self) -> None:
         while True:
             self._look_for_a_stop()
+            self._act_after_uploads()
             claims = self._settle_and_claim()
             if claims:
                 self._dispatch(claims)
@@ -103,6 +109,8 @@ class Run:
             elif not self._hands.busy and not self._settler.pending:
                 if self._stopped_by is not None:
                     return
+                if self._settler.owing:
+                    continue
                 if not self._claim_alone() and not self._more_to_come():
                     self._stopped_by = "empty"
                     return
@@ -128,6 +136,22 @@ class Run:
         if self._stopped_by is None or (self._stopped_by == "limit" and why != "limit"):
             self._stopped_by = why
             self._stopped_ns = self._core.clock.monotonic_ns()
+
+    def _act_after_uploads(self) -> None:
+        """Give what is owed to one hand: it keeps no upload waiting for long."""
+        owing = self._settler.owing
+        acting = any(not job.flights for job in self._hands.busy)
+        if owing and not acting and self._hands.free and self._stopped_by in {None, "limit"}:
+            tasks = tuple(owing)
+            owing.clear()
+            self._hands.give(Job((), lambda: self._act(tasks)))
+
+    def _act(self, tasks: Sequence[Task]) -> list[Outcome]:
+        for task in tasks:
+            if self._cancel.cancelled or self._core.closing.cancelled:
+                break  # still owed: the next run finds it in the database
+            self._after_upload.perform(task, self._cancel)
+        return []
 
     def _interrupt_all(self) -> None:
         for flight in self._core.flights.all():
@@ -250,7 +274,9 @@ class Run:
         now = self._core.clock.monotonic_ns()
         grace = to_ns(self._core.options.shutdown_grace)
         for job in self._hands.busy:
-            if all(flight.cancelled_ns is not None and now - flight.cancelled_ns > grace for flight in job.flights):
+            if job.flights and all(
+                flight.cancelled_ns is not None and now - flight.cancelled_ns > grace for flight in job.flights
+            ):
                 self._hands.give_up(job)
                 self._settler.add([self._given_up(flight) for flight in job.flights])
 

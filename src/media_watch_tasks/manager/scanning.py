@@ -14,13 +14,17 @@ from media_watch_tasks.errors import (
     OperationCancelled,
     SourceOfflineError,
 )
+from media_watch_tasks.manager.absence import Absence
 from media_watch_tasks.manager.core import ManagerCore
+from media_watch_tasks.manager.listings import Listings
+from media_watch_tasks.manager.moves import Moves
 from media_watch_tasks.manager.page_commit import PageCommit
+from media_watch_tasks.manager.roots import RootCheck, RootVerdict
 from media_watch_tasks.manager.sources import Debt, SourceRecord
 from media_watch_tasks.manager.walk import Walk
 from media_watch_tasks.model.events import ScanFinished, ScanStarted
 from media_watch_tasks.model.redaction import redact
-from media_watch_tasks.model.reports import BaselineReport, ScanReport
+from media_watch_tasks.model.reports import BaselineReport, QuarantineReport, ScanReport
 from media_watch_tasks.model.sources import BaselineState, ScanLease, SourceState
 from media_watch_tasks.model.tasks import TaskState
 
@@ -36,6 +40,22 @@ class Scanning:
     def __init__(self, core: ManagerCore, record: SourceRecord) -> None:
         self._core = core
         self._record = record
+        self._absence = Absence(core)
+
+    @property
+    def absence(self) -> Absence:
+        """The judge of what is not there any more."""
+        return self._absence
+
+    def with_lease(self, work: Callable[[ScanLease], QuarantineReport]) -> QuarantineReport:
+        """Do something to the source while nobody scans it."""
+        lease = self._lease()
+        if lease is None:
+            return QuarantineReport(source_id=self._core.source_id, ended=False, skipped=_ANOTHER)
+        try:
+            return work(lease)
+        finally:
+            self._core.media_state.release_scan(lease)
 
     def baseline(self, cancel: CancelToken, *, restart: bool) -> BaselineReport:
         """Record everything as seen and enqueue nothing; goes on where an earlier call was cut off."""
@@ -44,12 +64,14 @@ class Scanning:
         if state.baseline is BaselineState.COMPLETE and not restart:
             present, _ = core.media_state.count_assets(core.source_id)
             return BaselineReport(source_id=core.source_id, complete=True, already_complete=True, assets=present)
-        self._record.check_root(cancel)
+        root = RootCheck(core, cancel)
+        if root.before() is RootVerdict.OTHER:
+            raise SourceOfflineError(f"another place stands at the root of {core.source_id}: {root.reason}")
         lease = self._lease()
         if lease is None:
             return BaselineReport(source_id=core.source_id, complete=False, skipped=_ANOTHER)
         try:
-            return self._baseline(lease, cancel, restart=restart)
+            return self._baseline(lease, root, cancel, restart=restart)
         finally:
             core.media_state.release_scan(lease)
 
@@ -70,27 +92,41 @@ class Scanning:
         self, lease: ScanLease, state: SourceState, cancel: CancelToken, on_commit: Callable[[], None]
     ) -> ScanReport:
         core = self._core
-        walk = Walk(core, lease, cancel, resume_from=state.checkpoint)
         debt = Debt(core, state)
-        commit = PageCommit(core, walk, debt, on_commit)
+        listings = Listings(core, state, filter_changed=debt.filter_spec != state.filter_spec)
+        scan_number = state.scans + 1
+        walk = Walk(core, lease, cancel, listings, scan_number=scan_number, resume_from=state.checkpoint)
+        commit = PageCommit(core, walk, debt, Moves(core, cancel), on_commit)
+        root = RootCheck(core, cancel)
         core.notifier.emit(
             ScanStarted(at_ns=core.notifier.now_ns(), source_id=core.source_id, resumed=walk.resumed)
         )  # fmt: skip
         error: str | None = None
         try:
-            self._record.check_root(cancel)
+            root.before()
             for page in walk.pages():
                 commit.page(page)
-            self._record.check_root(cancel)
+            root.after()
         except (SourceOfflineError, AuthenticationRequiredError, OperationCancelled) as failure:
             error = redact(str(failure))
             _log.warning("scan ended early: %s", error, extra={"source_id": core.source_id})
-        self._finish(lease, debt, walk, failed=error is not None)
+        missing, quarantine = self._finish(
+            lease,
+            walk,
+            debt=debt,
+            listings=listings,
+            other_root=root.reason,
+            scan_number=scan_number,
+            failed=error is not None,
+        )
         report = attrs.evolve(
             commit.report(),
             complete=error is None and walk.problem_count == 0 and not walk.lease_lost,
             resumed=walk.resumed,
             directories=walk.directories,
+            unlisted=walk.unlisted,
+            missing=missing,
+            quarantine=quarantine,
             problems=tuple(walk.problems),
             problem_count=walk.problem_count,
             error=error or ("the scan lease was lost to another scanner" if walk.lease_lost else None),
@@ -114,7 +150,7 @@ class Scanning:
             self._core.source_id, owner=self._core.worker_id, lease_ns=self._core.lease_ns
         )
 
-    def _baseline(self, lease: ScanLease, cancel: CancelToken, *, restart: bool) -> BaselineReport:
+    def _baseline(self, lease: ScanLease, root: RootCheck, cancel: CancelToken, *, restart: bool) -> BaselineReport:
         core = self._core
         state = core.media_state.source(core.source_id)
         if restart:
@@ -123,7 +159,9 @@ class Scanning:
             state = attrs.evolve(state, baseline=BaselineState.NONE, checkpoint=None, owed=frozenset())
         resumed = state.baseline is BaselineState.STARTED and state.checkpoint is not None
         core.media_state.save_source(attrs.evolve(state, baseline=BaselineState.STARTED), lease=lease)
-        walk = Walk(core, lease, cancel, resume_from=state.checkpoint if resumed else None, around=False)
+        listings = Listings(core, state, filter_changed=True)
+        checkpoint = state.checkpoint if resumed else None
+        walk = Walk(core, lease, cancel, listings, resume_from=checkpoint, around=False)
         core.notifier.emit(
             ScanStarted(at_ns=core.notifier.now_ns(), source_id=core.source_id, resumed=resumed, baseline=True)
         )
@@ -140,7 +178,7 @@ class Scanning:
                 latest = core.media_state.source(core.source_id)
                 core.media_state.save_source(attrs.evolve(latest, owed=frozenset(owed)), lease=lease)
             walk.record(page, diff, (*diff.new, *diff.changed), baseline=True)
-        self._record.check_root(cancel)
+        root.after()
         latest = core.media_state.source(core.source_id)
         scanner_filter = Debt(core, latest).filter_spec
         complete = not walk.lease_lost and core.media_state.save_source(
@@ -172,24 +210,44 @@ class Scanning:
                 " Let process() finish them or cancel() them first"
             )
 
-    def _finish(self, lease: ScanLease, debt: Debt, walk: Walk, *, failed: bool) -> None:
-        """Write what a scan leaves behind: its checkpoint if it was cut short, else what it completes."""
+    def _finish(
+        self,
+        lease: ScanLease,
+        walk: Walk,
+        *,
+        debt: Debt,
+        listings: Listings,
+        other_root: str | None,
+        scan_number: int,
+        failed: bool,
+    ) -> tuple[int, str | None]:
+        """Write what a scan leaves behind: its checkpoint if it was cut short, else what it completes.
+
+        Returns (how many assets are missing now, why absences are held in quarantine).
+        """
         core = self._core
         state = core.media_state.source(core.source_id)
-        to_the_end = not failed and not walk.lease_lost
-        if not to_the_end:
+        if failed or walk.lease_lost:
             core.media_state.save_source(attrs.evolve(state, checkpoint=walk.reached), lease=lease)
-            return
-        complete = walk.problem_count == 0
-        core.media_state.save_source(
-            attrs.evolve(
-                state,
-                baseline=BaselineState.COMPLETE,
-                checkpoint=None,
-                owed=debt.left(to_the_end=True),
-                filter_spec=debt.filter_spec if complete else state.filter_spec,
-                scans=state.scans + (1 if complete else 0),
-                last_complete_ns=core.clock.now_ns() if complete else state.last_complete_ns,
-            ),
-            lease=lease,
+            return 0, state.quarantine
+        state = attrs.evolve(
+            state,
+            baseline=BaselineState.COMPLETE,
+            checkpoint=None,
+            owed=debt.left(to_the_end=True),
+            stamps_lie=state.stamps_lie or listings.lies,
         )
+        missing = 0
+        if walk.problem_count == 0:
+            now = core.clock.now_ns()
+            state, missing = self._absence.judge(state, scan_number, other_root=other_root)
+            state = attrs.evolve(
+                state,
+                filter_spec=debt.filter_spec,
+                scans=scan_number,
+                last_complete_ns=now,
+                last_full_ns=now if listings.full else state.last_full_ns,
+                scans_since_full=0 if listings.full else state.scans_since_full + 1,
+            )
+        core.media_state.save_source(state, lease=lease)
+        return missing, state.quarantine

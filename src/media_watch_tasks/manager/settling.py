@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ from media_watch_tasks.model.events import (
     TaskSucceeded,
 )
 from media_watch_tasks.model.settlements import Cancelled, Dead, Delivered, Failed, Pause, Superseded
-from media_watch_tasks.model.tasks import Claim, ClaimRequest
+from media_watch_tasks.model.tasks import Claim, ClaimRequest, Task
 
 __all__ = ["Settler"]
 
@@ -41,6 +41,8 @@ class Settler:
         self._core = core
         self._pending: list[Outcome] = []
         self._restless: dict[bytes, int] = {}
+        self.owing: deque[Task] = deque()
+        """Tasks that were delivered since and owe an after-upload action."""
 
     @property
     def pending(self) -> int:
@@ -88,7 +90,9 @@ class Settler:
             if item.pause is not None:
                 self._pause(item.pause, item.claim.task.id)
         settlements = [item.settlement for item in pending if item.settlement is not None]
-        result = core.tasks.settle(settlements, then_claim=then_claim)
+        # What happens after the upload cannot be repeated: its cause must be on the disk first.
+        durable = any(isinstance(each, Delivered) and each.action is not None for each in settlements)
+        result = core.tasks.settle(settlements, durable=durable, then_claim=then_claim)
         found = {
             item.claim.task.asset_id: item.found
             for item in pending
@@ -142,6 +146,8 @@ class Settler:
             counts["bytes_sent"] += item.bytes_sent
             if isinstance(item.settlement, Delivered) and item.settlement.receipt.deduplicated:
                 counts["deduplicated"] += 1
+            if isinstance(item.settlement, Delivered) and item.settlement.action is not None:
+                self.owing.append(item.claim.task)
             if isinstance(item.settlement, Dead):
                 _log.error(
                     "task is dead: %s",

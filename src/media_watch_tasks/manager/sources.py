@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from media_watch_tasks.abc.scanner import Filters
-from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import BaselineRequiredError, SourceOfflineError
+from media_watch_tasks.errors import BaselineRequiredError
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.destinations import destination_change
 from media_watch_tasks.model.assets import MediaAsset
@@ -57,22 +56,6 @@ class SourceRecord:
                 f"{state.source_id} has no baseline: call initialize_baseline() first, so that files which are there"
                 " already are not sent, or say TaskManagerOptions(first_scan='enqueue') to send them all"
             )
-
-    def check_root(self, cancel: CancelToken) -> None:
-        """See that the root is the accepted one; the first look accepts it.
-
-        Raises:
-            SourceOfflineError: it cannot be reached, or another place stands there.
-        """
-        core = self._core
-        found = core.scanner.identify(cancel=cancel)
-        if not core.is_accepted_root(found):
-            raise SourceOfflineError(
-                f"another place stands at the root of {core.source_id}: it was"
-                f" {core.media_state.source(core.source_id).identity}, and is {found}. Is the right disk mounted?"
-            )
-        if core.media_state.source(core.source_id).identity is None:
-            core.media_state.save_identity(core.source_id, found)
 
     def _resend(self) -> None:
         core = self._core

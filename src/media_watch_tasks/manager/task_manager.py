@@ -19,22 +19,29 @@ from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.manager.control import Control
 from media_watch_tasks.manager.core import ManagerCore
+from media_watch_tasks.manager.describing import Describing
 from media_watch_tasks.manager.destinations import Destinations
 from media_watch_tasks.manager.forever import run_forever, run_once
 from media_watch_tasks.manager.notifier import Listener
 from media_watch_tasks.manager.processing import Processing
 from media_watch_tasks.manager.scanning import Scanning
 from media_watch_tasks.manager.sources import SourceRecord
+from media_watch_tasks.manager.verifying import Verifying
 from media_watch_tasks.model.reports import (
     BaselineReport,
+    CheckReport,
+    DescribeReport,
     EnqueueReport,
     ForeverReport,
+    HealthReport,
     ProcessReport,
+    QuarantineReport,
     RetryReport,
     RunReport,
     ScanReport,
     SelectionReport,
     SourceReport,
+    VerifyReport,
 )
 from media_watch_tasks.model.settlements import Pause, PauseScope
 from media_watch_tasks.model.tasks import Task, TaskState
@@ -109,6 +116,8 @@ class TaskManager:
         self._scanning = Scanning(self._core, self._record)
         self._processing = Processing(self._core)
         self._control = Control(self._core)
+        self._describing = Describing(self._core)
+        self._verifying = Verifying(self._core, self._core.rng)
         self._record.check_destinations()
 
     @property
@@ -172,6 +181,60 @@ class TaskManager:
         return self._told(
             lambda: run_forever(self._core, self._scanning, self._processing, token, scan_every=scan_every)
         )
+
+    def describe(
+        self,
+        cancel: CancelToken | None = None,
+        *,
+        limit: int | None = None,
+        time_budget: timedelta | None = None,
+        workers: int = 4,
+    ) -> DescribeReport:
+        """Probe assets that have no current description, those of the baseline too; uploads nothing.
+
+        What is found is kept at once: a call after a crash goes on. A file that cannot be described is tried again when
+        it changes.
+
+        Args:
+            cancel: ends it early.
+            limit: probe at most so many.
+            time_budget: begin no new probe after this time.
+            workers: how many are probed at once.
+
+        Raises:
+            ConfigurationError: the resolver of this manager describes nothing.
+        """
+        token = self._open(cancel)
+        return self._describing.run(token, limit=limit, time_budget=time_budget, workers=workers)
+
+    def verify(
+        self, cancel: CancelToken | None = None, *, sample: float = 1.0, repair: bool = False
+    ) -> VerifyReport:  # fmt: skip
+        """Ask the destinations whether they still hold what the latest receipts say.
+
+        Args:
+            cancel: ends it early.
+            sample: share of the receipts to check, chosen at random, 0.0 to 1.0.
+            repair: queue again what is not there any more, as it stands at the source.
+        """
+        return self._verifying.verify(self._open(cancel), sample=sample, repair=repair)
+
+    def check(self, cancel: CancelToken | None = None) -> CheckReport:
+        """Can this manager do its work? Reaches source, destinations and constraints, and changes nothing."""
+        return self._verifying.check(self._open(cancel))
+
+    def health(self, *, max_age: timedelta) -> HealthReport:
+        """Does it do its work? Old scans, waiting tasks older than `max_age`, pauses, dead tasks, a quarantine."""
+        return self._verifying.health(max_age=max_age)
+
+    def confirm_quarantine(self, cancel: CancelToken | None = None) -> QuarantineReport:
+        """What a scan did not find is really gone (and the root is the right one): mark it missing."""
+        token = self._open(cancel)
+        return self._told(lambda: self._scanning.with_lease(lambda lease: self._scanning.absence.confirm(lease, token)))
+
+    def reject_quarantine(self) -> QuarantineReport:
+        """What a scan did not find is not gone: forget the absences. The next scan judges anew."""
+        return self._told(lambda: self._scanning.with_lease(self._scanning.absence.reject))
 
     def enqueue(
         self,
@@ -290,8 +353,8 @@ class TaskManager:
         selection = self._control.selection(ids=ids, keys=keys, asset_ids=asset_ids, states=states, tag=tag)
         return self._control.tasks(selection, limit=limit, after_id=after_id)
 
-    def counts(self) -> Mapping[TaskState, int]:
-        """Exact numbers of this manager's tasks, one entry for each state (keys compare equal to their text)."""
+    def counts(self) -> Mapping[str, int]:
+        """Exact numbers of this manager's tasks, one entry for each state; `TaskState` values are texts too."""
         return self._control.counts()
 
     def sources(self) -> Sequence[SourceReport]:

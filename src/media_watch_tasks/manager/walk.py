@@ -6,12 +6,15 @@ import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
+import attrs
+
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.manager.core import ManagerCore
+from media_watch_tasks.manager.listings import Listings
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.events import ScanProblemFound
-from media_watch_tasks.model.identity import order_key
+from media_watch_tasks.model.identity import join, order_key
 from media_watch_tasks.model.scans import ScanPage, ScanProblem
 from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
 
@@ -29,11 +32,21 @@ class Walk:
     """
 
     def __init__(
-        self, core: ManagerCore, lease: ScanLease, cancel: CancelToken, *, resume_from: str | None, around: bool = True
+        self,
+        core: ManagerCore,
+        lease: ScanLease,
+        cancel: CancelToken,
+        listings: Listings,
+        *,
+        scan_number: int = 0,
+        resume_from: str | None,
+        around: bool = True,
     ) -> None:
         self._core = core
         self._lease = lease
         self._cancel = cancel
+        self._listings = listings
+        self._scan_number = scan_number
         self._resume_from = resume_from
         self._around = around
         self._began_ns = core.clock.monotonic_ns()
@@ -41,10 +54,13 @@ class Walk:
         self._checkpoint_ns = self._began_ns
         self._after: bytes | None = None
         self._directory: bytes | None = None
+        self._earlier = PageDiff()
+        self._earlier_of: bytes | None = None
         self.resumed = resume_from is not None
         self.reached = resume_from
         self.lease_lost = False
         self.directories = 0
+        self.unlisted = 0
         self.problems: list[ScanProblem] = []
         self.problem_count = 0
 
@@ -79,21 +95,45 @@ class Walk:
         first_listing = page.complete and not diff.listed_before
         if page.checkpoint is not None:
             self.reached = page.checkpoint
-        if not seen and not first_listing and now - self._checkpoint_ns < _CHECKPOINT_EVERY_NS:
+        whole = self._whole(page, diff)
+        listing = self._listings.after(page, whole)
+        gone = tuple(join(page.directory, name) for name in self._listings.gone_below(page, whole))
+        worth_it = bool(seen or first_listing or listing or diff.missing or gone)
+        if not worth_it and now - self._checkpoint_ns < _CHECKPOINT_EVERY_NS:
             return
         self._checkpoint_ns = now
         record = PageRecord(
-            directory=page.directory, seen=seen, complete=page.complete, checkpoint=page.checkpoint
-        )  # fmt: skip
+            directory=page.directory,
+            seen=seen,
+            complete=page.complete,
+            checkpoint=page.checkpoint,
+            listing=listing,
+            scan_number=self._scan_number,
+            absent=diff.missing,
+            absent_directories=gone,
+        )
         if not self._core.media_state.record_page(self._lease, record, baseline=baseline):
             self.lease_lost = True
+
+    def _whole(self, page: ScanPage, diff: PageDiff) -> PageDiff:
+        """The diff of all pages of the directory so far: a directory is quiet only if every page of it is."""
+        earlier = self._earlier if page.directory == self._earlier_of else PageDiff()
+        whole = attrs.evolve(
+            diff,
+            new=diff.new or earlier.new,
+            changed=diff.changed or earlier.changed,
+            missing=diff.missing or earlier.missing,
+        )
+        self._earlier, self._earlier_of = whole, page.directory
+        return whole
 
     def elapsed(self) -> timedelta:
         """Time since the walk began."""
         return timedelta(microseconds=(self._core.clock.monotonic_ns() - self._began_ns) // 1_000)
 
     def _from(self, checkpoint: str | None) -> Iterator[ScanPage]:
-        pages = self._core.scanner.scan_assets(resume_from=checkpoint, cancel=self._cancel)
+        known = None if self._listings.full else self._listings
+        pages = self._core.scanner.scan_assets(known=known, resume_from=checkpoint, cancel=self._cancel)
         for page in pages:
             self._cancel.raise_if_cancelled()
             self._core.closing.raise_if_cancelled()
@@ -112,6 +152,7 @@ class Walk:
     def _note(self, page: ScanPage) -> None:
         if page.complete:
             self.directories += 1
+            self.unlisted += page.unchanged
         for problem in page.problems:
             self.problem_count += 1
             if len(self.problems) < _KEPT_PROBLEMS:

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from media_watch_tasks.clock import from_ns
+from media_watch_tasks.model.assets import RootIdentity
 from media_watch_tasks.model.identity import display_text
 from media_watch_tasks.model.scans import ScanProblem
 from media_watch_tasks.model.settlements import Pause
@@ -14,6 +15,7 @@ from media_watch_tasks.model.tasks import Task
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
 
 __all__ = [
+    "ActionDone",
     "AssetChangedEvent",
     "AssetDiscovered",
     "AssetEvent",
@@ -24,7 +26,10 @@ __all__ = [
     "Event",
     "EventsDropped",
     "Paused",
+    "QuarantineEnded",
+    "Quarantined",
     "Resumed",
+    "RootAccepted",
     "ScanFinished",
     "ScanPageDone",
     "ScanProblemFound",
@@ -110,6 +115,28 @@ class BaselineDebtPaid(SourceEvent):
 
     directory: bytes
     assets: int
+
+
+@attrs.frozen(kw_only=True)
+class RootAccepted(SourceEvent):
+    """The root got other names (a remount gives other device numbers) and was recognised by its files, or confirmed."""
+
+    identity: RootIdentity
+
+
+@attrs.frozen(kw_only=True)
+class Quarantined(SourceEvent):
+    """Too much was absent, or another place stands at the root: no file is called missing until somebody has looked."""
+
+    reason: str
+    absent: int
+
+
+@attrs.frozen(kw_only=True)
+class QuarantineEnded(SourceEvent):
+    """The files are back, or somebody has confirmed or rejected the absences."""
+
+    how: str
 
 
 @attrs.frozen(kw_only=True)
@@ -232,6 +259,14 @@ class TaskCancelled(TaskEvent):
     """The task ended without delivery and without fault: `user`, `superseded`, `source_gone`."""
 
     reason: str
+
+
+@attrs.frozen(kw_only=True)
+class ActionDone(TaskEvent):
+    """The after-upload action was done, or given up for the reason `error`."""
+
+    action: str
+    error: str | None = None
 
 
 @attrs.frozen(kw_only=True)

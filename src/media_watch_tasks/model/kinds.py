@@ -66,6 +66,7 @@ _MIME_TYPES: dict[MediaKind, dict[str, str]] = {
 }  # fmt: skip
 
 EXTENSIONS: dict[str, MediaKind] = {extension: kind for kind, types in _MIME_TYPES.items() for extension in types}
+"""Kinds by lower-case extension, without the dot."""
 _TYPES: dict[str, str] = {extension: mime for types in _MIME_TYPES.values() for extension, mime in types.items()}
 
 

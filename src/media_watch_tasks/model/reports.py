@@ -13,14 +13,19 @@ from media_watch_tasks.model.sources import BaselineState
 
 __all__ = [
     "BaselineReport",
+    "CheckReport",
+    "DescribeReport",
     "EnqueueReport",
     "ForeverReport",
+    "HealthReport",
     "ProcessReport",
+    "QuarantineReport",
     "RetryReport",
     "RunReport",
     "ScanReport",
     "SelectionReport",
     "SourceReport",
+    "VerifyReport",
 ]
 
 
@@ -43,6 +48,14 @@ class ScanReport:
     """A live task had the version already."""
     already_delivered: int = 0
     """The version is the latest delivered one."""
+    moved: int = 0
+    """Files that were found at another path: their receipts moved with them, nothing is sent again."""
+    missing: int = 0
+    """Files that this complete scan has found to be gone."""
+    unlisted: int = 0
+    """Directories left unlisted, because their stamp proves that their entries are the same."""
+    quarantine: str | None = None
+    """Why absences are held back, None if they are not."""
     baseline_recorded: int = 0
     """New files recorded without a task: they belong to a baseline that was still owed."""
     problems: tuple[ScanProblem, ...] = ()
@@ -138,6 +151,81 @@ class RetryReport:
 
 
 @attrs.frozen(kw_only=True)
+class QuarantineReport:
+    """`confirm_quarantine` and `reject_quarantine`."""
+
+    source_id: str
+    ended: bool
+    """False: there was none."""
+    missing: int = 0
+    """Files that are called missing now."""
+    skipped: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DescribeReport:
+    """`describe`."""
+
+    described: int = 0
+    failed: int = 0
+    """Files that could not be described; their metadata says why, and they are tried again when they change."""
+    skipped: int = 0
+    """Files that are gone, have changed, or are in use: another call takes them."""
+    left: bool = False
+    """True if files without a description are left."""
+    stopped_by: str = "empty"
+    """`empty`, `limit`, `time_budget`, `cancelled`, `closed` or `source offline: …`."""
+    elapsed: timedelta = timedelta(0)
+
+
+@attrs.frozen(kw_only=True)
+class VerifyReport:
+    """`verify`: receipts that were held against the destination."""
+
+    checked: int = 0
+    good: int = 0
+    bad: tuple[int, ...] = ()
+    """Task ids of receipts that the destination does not bear out."""
+    unchecked: int = 0
+    """Receipts of destinations that cannot verify, or could not be asked."""
+    repaired: int = 0
+    """Of the bad ones, queued again."""
+    errors: tuple[str, ...] = ()
+    """Why receipts could not be checked, each reason once."""
+
+
+@attrs.frozen(kw_only=True)
+class CheckReport:
+    """`check`: can this manager do its work? Empty `problems`: yes."""
+
+    problems: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """Destinations that have no check."""
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing was found."""
+        return not self.problems
+
+
+@attrs.frozen(kw_only=True)
+class HealthReport:
+    """`health`: does it do its work? Empty `problems`: yes."""
+
+    problems: tuple[str, ...] = ()
+    seconds_since_complete_scan: float | None = None
+    seconds_since_delivery: float | None = None
+    """None before the first."""
+    oldest_waiting_seconds: float | None = None
+    """How long the task has been due that has been due the longest; None if none is."""
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing was found."""
+        return not self.problems
+
+
+@attrs.frozen(kw_only=True)
 class SourceReport:
     """A source as `sources()` shows it."""
 
@@ -152,6 +240,10 @@ class SourceReport:
     seconds_since_complete_scan: float | None
     """None before the first complete scan."""
     pauses: tuple[Pause, ...] = ()
+    quarantine: str | None = None
+    """Why absences are held back, None if they are not; `confirm_quarantine` or `reject_quarantine` ends it."""
+    held_absences: int = 0
+    """How many absences are held."""
 
 
 @attrs.frozen(kw_only=True)

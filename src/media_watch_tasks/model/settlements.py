@@ -34,6 +34,8 @@ class Delivered:
 
     ref: ClaimRef
     receipt: UploadReceipt
+    action: str | None = None
+    """Name of the after-upload action that is owed from now on; `settle` is then called with `durable`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +88,7 @@ class Superseded:
 
 
 Settlement = Delivered | Failed | Dead | Released | Cancelled | Superseded
+"""How work on a task ends."""
 
 
 @attrs.frozen(kw_only=True)

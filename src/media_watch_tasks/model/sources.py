@@ -9,8 +9,9 @@ import attrs
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.model.scans import DirectoryStamp
 
-__all__ = ["AssetState", "BaselineState", "PageDiff", "PageRecord", "ScanLease", "SourceState"]
+__all__ = ["AssetState", "BaselineState", "KnownListing", "PageDiff", "PageRecord", "ScanLease", "SourceState"]
 
 
 class BaselineState(StrEnum):
@@ -41,6 +42,16 @@ class SourceState:
     """Complete scans so far."""
     last_complete_ns: int | None = None
     """Wall time at which the last complete scan ended."""
+    last_full_ns: int | None = None
+    """Wall time at which the last scan that left no directory unlisted ended complete."""
+    scans_since_full: int = 0
+    """Complete scans since then that left proven directories unlisted."""
+    stamps_lie: bool = False
+    """A trusted directory was found with other entries under the same stamp: every directory is listed from then on."""
+    quarantine: str | None = None
+    """Why absences are held back, None if they are not."""
+    quarantine_scan: int | None = None
+    """Number of the scan whose absences are held."""
 
 
 @attrs.frozen
@@ -49,6 +60,19 @@ class ScanLease:
 
     source_id: str
     token: int
+
+
+@attrs.frozen(kw_only=True)
+class KnownListing:
+    """A complete listing of a directory, for the rescan that leaves proven directories unlisted."""
+
+    stamp: DirectoryStamp
+    directories: tuple[bytes, ...]
+    """Names of its sub-directories."""
+    since_ns: int
+    """Our clock at the first complete listing that showed this stamp."""
+    trusted: bool
+    """It was listed again with this stamp, at least 5 s later, and was quiet."""
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +88,8 @@ class PageDiff:
     unchanged: int = 0
     listed_before: bool = True
     """False if the directory has never been listed completely."""
+    listing: KnownListing | None = None
+    """How the directory's last complete listing was recorded."""
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +103,14 @@ class PageRecord:
     """The directory was listed to its end."""
     checkpoint: str | None = None
     """Where the scan stands now; None leaves the stored one."""
+    listing: KnownListing | None = None
+    """What to keep of a complete listing; None leaves what is stored."""
+    scan_number: int = 0
+    """Of the scan that writes; absences are marked with it."""
+    absent: tuple[bytes, ...] = ()
+    """Asset ids that were known as present and are not on the page: candidates, nothing more."""
+    absent_directories: tuple[bytes, ...] = ()
+    """Known directories that are gone: all present assets at and below them are candidates."""
 
 
 @attrs.frozen(kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from media_watch_tasks.clock import from_ns
+from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, Route, display_text, task_key
 from media_watch_tasks.model.kinds import MediaKind, kind_of
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
@@ -164,6 +165,11 @@ class Task:
     def destination_id(self) -> str:
         """The destination of the route."""
         return self.route.destination_id
+
+    @property
+    def asset(self) -> MediaAsset:
+        """The version of the asset that the task delivers."""
+        return MediaAsset(self.route.source_id, self.asset_id, self.fingerprint.size, self.fingerprint.mtime_ns)
 
     @property
     def key(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, BinaryIO, Self, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 from media_watch_tasks.abc.uploader import UploadContext, Uploader
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import UploadReceipt
-from media_watch_tasks.uploaders.private_loop import LazyLoop
+from media_watch_tasks.uploaders.lazy_loop import LazyLoop
 
 __all__ = ["CHUNK_SIZE", "AsyncUploader", "iter_chunks"]
 
@@ -93,6 +92,8 @@ async def iter_chunks(
 
 
 async def _in_thread(call: Callable[[], _Result]) -> _Result:
+    import asyncio  # noqa: PLC0415 - only a program that runs a loop has paid for it
+
     pending = asyncio.get_running_loop().run_in_executor(None, call)
     try:
         return await asyncio.shield(pending)

@@ -14,7 +14,7 @@ import attrs
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError, OperationCancelled, TransientError
 
-__all__ = ["LazyLoop", "PrivateLoop"]
+__all__ = ["PrivateLoop"]
 
 _Result = TypeVar("_Result")
 
@@ -27,32 +27,6 @@ class _Ending:
     """`SystemExit` or `KeyboardInterrupt` of a coroutine: let through, they would end the loop for all others."""
 
     error: BaseException
-
-
-class LazyLoop:
-    """A `PrivateLoop` that is made when it is first needed. Thread-safe."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._loop: PrivateLoop | None = None
-        self._closed = False
-
-    def started(self) -> PrivateLoop:
-        """The loop. Raises `TransientError` after `close`."""
-        with self._lock:
-            if self._closed:
-                raise TransientError(f"{self._name} is closed")
-            if self._loop is None:
-                self._loop = PrivateLoop(self._name)
-            return self._loop
-
-    def close(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Close the loop, if there ever was one, with this as the last that it runs. May be called again."""
-        with self._lock:
-            loop, self._loop, self._closed = self._loop, None, True
-        if loop is not None:
-            loop.close(last)
 
 
 class PrivateLoop:

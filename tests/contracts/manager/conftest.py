@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from media_watch_tasks import SqliteStores
 from media_watch_tasks.abc import FindsExisting, MediaStateStore, TaskStore, UploadContext, Uploader
 from media_watch_tasks.manager import TaskManager
@@ -95,7 +96,9 @@ class Rig:
         else:
             self.media_state, self.tasks = MemoryMediaStateStore(self.clock), MemoryTaskStore(self.clock)
 
-    def manager(self, *, uploader: Uploader | None = None, parts: dict[str, Any] | None = None, **options: Any) -> TaskManager:
+    def manager(
+        self, *, uploader: Uploader | None = None, parts: dict[str, Any] | None = None, **options: Any
+    ) -> TaskManager:
         """A manager on these stores, closed at the end of the test; `options` are those of TaskManagerOptions."""
         chosen: dict[str, Any] = {
             "media_scanner": self.scanner,

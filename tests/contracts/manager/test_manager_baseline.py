@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import BaselineRequiredError, ConfigurationError, OperationCancelled, SourceOfflineError
 from media_watch_tasks.model.events import BaselineDebtPaid

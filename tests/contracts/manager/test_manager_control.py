@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.errors import ConfigurationError, PermanentError, TransientError
 from media_watch_tasks.model.events import Paused, Resumed
 from media_watch_tasks.model.sources import BaselineState

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+
 from media_watch_tasks.errors import LeaseLost, TransientError
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.tasks import TaskState, WaitReason
@@ -343,7 +344,9 @@ def test_worker_whose_lease_was_lost_writes_nothing_and_makes_nothing_visible(ri
 
 @pytest.mark.parametrize("tags", [("raw", "2026"), ()])
 def test_tags_and_priority_of_the_options_reach_the_task(rig: Any, tags: tuple[str, ...]) -> None:
-    manager = rig.watching(tags=lambda _asset: tags, priority=lambda asset: 5 if asset.name == b"b.mp4" else 0, workers=1)
+    manager = rig.watching(
+        tags=lambda _asset: tags, priority=lambda asset: 5 if asset.name == b"b.mp4" else 0, workers=1
+    )
     rig.tree.put("a.mp4")
     rig.tree.put("b.mp4")
     rig.deliver(manager)

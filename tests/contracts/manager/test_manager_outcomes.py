@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.errors import (
     AlreadyExists,
     AuthenticationRequiredError,
@@ -32,7 +33,9 @@ def _after_one_attempt(rig: Any, *steps: Any, **options: Any) -> tuple[Any, Any]
     return manager, rig.only_task(manager)
 
 
-@pytest.mark.parametrize("error", [TransientError("busy"), TimeoutError("slow"), OSError("reset"), ValueError("unknown")])
+@pytest.mark.parametrize(
+    "error", [TransientError("busy"), TimeoutError("slow"), OSError("reset"), ValueError("unknown")]
+)
 def test_transient_and_unknown_errors_fail_and_spend_an_attempt(rig: Any, error: Exception) -> None:
     _, task = _after_one_attempt(rig, error)
     assert (task.state, task.attempts, task.waits_for) == (TaskState.FAILED, 1, WaitReason.BACKOFF)

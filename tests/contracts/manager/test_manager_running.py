@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.errors import ConfigurationError, OperationCancelled, StoreError
 from media_watch_tasks.model.events import TaskBegun, TaskProgress, TaskSucceeded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.model.events import AssetChangedEvent, AssetDiscovered, ScanFinished, TaskEnqueued
@@ -145,7 +146,12 @@ def test_unchanged_source_writes_nothing(rig: Any) -> None:
     rig.tree.put("b/2.mp4")
     manager = rig.watching()
     written: list[Any] = []
-    rig.media_state.record_page = lambda *arguments, **named: written.append(arguments) or True
+
+    def record_page(*arguments: Any, **_named: Any) -> bool:
+        written.append(arguments)
+        return True
+
+    rig.media_state.record_page = record_page
     manager.scan_and_enqueue_new()
     assert written == []
 
@@ -158,7 +164,9 @@ def test_destination_that_the_source_was_not_run_with_is_refused(rig: Any) -> No
 
 
 @pytest.mark.parametrize(("choice", "sent"), [("keep", [b"c.mp4"]), ("resend", [b"b.mp4", b"c.mp4"])])
-def test_changed_destination_gets_new_files_or_all_that_was_not_baseline(rig: Any, choice: str, sent: list[bytes]) -> None:
+def test_changed_destination_gets_new_files_or_all_that_was_not_baseline(
+    rig: Any, choice: str, sent: list[bytes]
+) -> None:
     rig.tree.put("a.mp4")
     manager = rig.watching()
     rig.tree.put("b.mp4")

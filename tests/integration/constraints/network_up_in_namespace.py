@@ -34,6 +34,8 @@ class Cable:
         _ip("link add v0 type veth peer name v1", "link set lo up", "link set v1 up", "link set v0 up")
         _ip("address add 10.9.0.2/24 dev v0", "address add fd00:9::2/64 dev v0 nodad")
 
+        self._blocked: list[str] = []
+
     def route(self) -> None:
         _ip("route replace default via 10.9.0.1 dev v0")
 
@@ -44,6 +46,14 @@ class Cable:
     def pull(self) -> None:
         _ip("link set v1 down")
         self._until("LOWERLAYERDOWN")
+
+    def block(self, kind: str, network: str) -> None:
+        """A route that leads nowhere."""
+        _ip(f"route add {kind} {network}")
+        self._blocked.append(f"route delete {kind} {network}")
+
+    def remove(self) -> None:
+        _ip("link delete v0", *self._blocked)
 
     def _until(self, state: str) -> None:
         """The kernel takes note of a carrier in the background."""
@@ -63,7 +73,7 @@ def cable() -> Iterator[Cable]:
     cable = Cable()
     cable.plug_in()
     yield cable
-    _ip("link delete v0")
+    cable.remove()
 
 
 class TestNetworkUp(ConstraintContract):
@@ -148,9 +158,8 @@ def test_a_route_that_leads_nowhere_is_no_way(
     cable.route()
     _ip("route add default via fd00:9::1 dev v0")
     assert NetworkUp(towards=address).unmet() is None
-    _ip(f"route add {kind} {network}")
+    cable.block(kind, network)
     assert NetworkUp(towards=address).unmet() == f"no way to {address}: no route"
-    _ip(f"route delete {kind} {network}")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.9.0.2", "fd00:9::2"])

@@ -1,7 +1,5 @@
 """What the tests of DirectoryUploader share: a destination, a source in memory, and programs under other conditions."""
 
-# ruff: noqa: ANN401 - settings are passed through
-
 from __future__ import annotations
 
 import hashlib

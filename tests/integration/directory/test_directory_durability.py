@@ -1,7 +1,5 @@
 """In which order the system is asked: bytes are synced before they get a name, and names before there is a receipt."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 import re

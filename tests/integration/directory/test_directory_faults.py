@@ -1,7 +1,5 @@
 """A destination that is full, read-only, forbidden, gone or damaged: real file systems, real refusals."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 import os
@@ -259,6 +257,19 @@ class TestGone:
             with pytest.raises(DestinationOfflineError):
                 source.find(uploader, source.new("clip.mov", b"data"))
             assert not (tmp_path / "nas/backup").exists()
+
+    def test_by_default_it_is_created_at_the_start_beside_other_things(self, source: Any, tmp_path: Path) -> None:
+        (tmp_path / "home/documents").mkdir(parents=True)
+        uploader = DirectoryUploader(tmp_path / "home/backup/clips")
+        source.upload(uploader, source.new("clip.mov", b"data"))
+        assert (tmp_path / "home/backup/clips/clip.mov").read_bytes() == b"data"
+
+    def test_by_default_it_is_not_created_in_an_empty_mount_point(self, source: Any, tmp_path: Path) -> None:
+        (tmp_path / "nas").mkdir()
+        uploader = DirectoryUploader(tmp_path / "nas/backup/clips")
+        with pytest.raises(DestinationOfflineError, match="is it mounted"):
+            source.upload(uploader, source.new("clip.mov", b"data"))
+        assert list((tmp_path / "nas").iterdir()) == []
 
     def test_it_is_created_at_the_start_and_by_check(self, source: Any, tmp_path: Path) -> None:
         uploader = DirectoryUploader(tmp_path / "a/b", create=True)

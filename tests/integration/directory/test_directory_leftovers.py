@@ -1,7 +1,5 @@
 """Unfinished copies: hidden, removed on every failure, and swept after a run that was killed."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """Names at the destination are the source's bytes, and no name leads out of it."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """Which file may get a name at the destination: nothing is overwritten without proof."""
 
-# ruff: noqa: ANN401 - fixtures have types of the room's conftest, which test modules cannot import
-
 from __future__ import annotations
 
 import os

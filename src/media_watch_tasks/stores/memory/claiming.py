@@ -33,7 +33,7 @@ def claim(book: TaskBook, request: ClaimRequest) -> tuple[Claim, ...]:
     if request.limit < 1:
         return ()
     book.apply_pauses()
-    _pull_in(book, request)
+    _promote(book, request)
     chosen = _choose(book, [row for row in book.rows.values() if _is_eligible(book, row, request)], request)
     if not chosen:
         return ()
@@ -45,29 +45,37 @@ def _is_over(book: TaskBook, row: Row) -> bool:
     return row.boot_id != book.clock.boot_id() or row.lease_end <= book.clock.boot_ns()
 
 
-def _pull_in(book: TaskBook, request: ClaimRequest) -> None:
+def _is_open(book: TaskBook, row: Row, request: ClaimRequest) -> bool:
+    """True if tasks of this route with these constraints may be worked on now."""
+    return (
+        row.route in request.routes
+        and not book.pauses.stops(row.route, book.now_ns)
+        and not row.constraints & request.unmet
+    )
+
+
+def _promote(book: TaskBook, request: ClaimRequest) -> None:
+    """Waiting tasks that are due are ready from now on; a due time further off than it can be is pulled in."""
     furthest = book.now_ns + request.longest_delay_ns
     for row in book.rows.values():
-        if row.phase is Phase.WAITING and row.route in request.routes:
+        if row.phase is Phase.WAITING and _is_open(book, row, request):
+            if row.due_ns <= book.now_ns:
+                row.phase, row.wait = Phase.READY, None
             row.due_ns = min(row.due_ns, furthest)
 
 
 def _is_eligible(book: TaskBook, row: Row, request: ClaimRequest) -> bool:
     return (
-        _is_due(row, book.now_ns, force=request.force)
-        and row.route in request.routes
-        and not book.pauses.stops(row.route, book.now_ns)
-        and not row.constraints & request.unmet
+        _is_due(row, force=request.force)
+        and _is_open(book, row, request)
         and (not request.tags or bool(row.tags & request.tags))
         and not (request.floor is not None and row.worker == request.worker_id and row.token > request.floor)
         and (row.crashes >= CRASHES_BEFORE_ALONE) == request.alone
     )
 
 
-def _is_due(row: Row, now_ns: int, *, force: bool) -> bool:
-    if row.phase is Phase.WAITING:
-        return row.due_ns <= now_ns or (force and row.wait is WaitReason.BACKOFF)
-    return row.phase is Phase.READY
+def _is_due(row: Row, *, force: bool) -> bool:
+    return row.phase is Phase.READY or (force and row.phase is Phase.WAITING and row.wait is WaitReason.BACKOFF)
 
 
 def _choose(book: TaskBook, rows: list[Row], request: ClaimRequest) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,10 +11,10 @@ import attrs
 from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
-from media_watch_tasks.model.identity import Fingerprint, join, order_key, split
+from media_watch_tasks.model.identity import Fingerprint, is_below, join, order_key, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import ScanPage
-from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
+from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord, ScanLease, SourceState
 
 __all__ = ["MemoryMediaStateStore", "SourceEntry"]
 
@@ -28,6 +29,9 @@ class SourceEntry:
     """End of the scan lease by the boot clock; None while nobody holds it."""
     boot_id: str = ""
     listed: set[bytes] = attrs.field(factory=set)
+    listings: dict[bytes, KnownListing] = attrs.field(factory=dict)
+    absent: dict[bytes, int] = attrs.field(factory=dict)
+    """Asset id and the number of the scan that did not find it."""
     assets: dict[bytes, dict[bytes, AssetState]] = attrs.field(factory=dict)
     """By directory, then by name."""
 
@@ -104,6 +108,7 @@ class MemoryMediaStateStore(MediaStateStore):
             known = source.assets.get(page.directory, {}) if source else {}
             present = {name: state for name, state in known.items() if state.missing_since_ns is None}
             listed_before = source is not None and page.directory in source.listed
+            listing = source.listings.get(page.directory) if source else None
         if page.unchanged:
             return PageDiff(unchanged=len(present), listed_before=listed_before)
         new: list[MediaAsset] = []
@@ -120,6 +125,7 @@ class MemoryMediaStateStore(MediaStateStore):
             missing=tuple(join(page.directory, name) for name in _not_on_page(page, after, present)),
             unchanged=len(page.rows) - len(new) - len(changed),
             listed_before=listed_before,
+            listing=listing,
         )
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
@@ -132,9 +138,69 @@ class MemoryMediaStateStore(MediaStateStore):
                 self._see(source, asset, baseline=baseline)
             if record.complete:
                 source.listed.add(record.directory)
+            if record.listing is not None:
+                source.listings[record.directory] = record.listing
+            self._mark_absent(source, record)
             if record.checkpoint is not None:
                 source.state = attrs.evolve(source.state, checkpoint=record.checkpoint)
             return True
+
+    def known_listing(self, source_id: str, directory: bytes) -> KnownListing | None:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._sources.get(source_id)
+            return source.listings.get(directory) if source else None
+
+    def absent_assets(
+        self, source_id: str, scan_number: int, *, after: bytes | None = None, limit: int = 1000
+    ) -> Sequence[AssetState]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            source = self._sources.get(source_id)
+            marked = [
+                state for state in self._present(source) if source and source.absent.get(state.asset_id) == scan_number
+            ]
+        return _behind(marked, after)[:limit]
+
+    def same_version(self, source_id: str, fingerprints: Sequence[Fingerprint]) -> Sequence[AssetState]:
+        """See `MediaStateStore`."""
+        wanted = set(fingerprints)
+        with self._lock:
+            source = self._sources.get(source_id)
+            return tuple(state for state in source.all_assets() if state.fingerprint in wanted) if source else ()
+
+    def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
+        """See `MediaStateStore`."""
+        with self._lock:
+            known = self._find(source_id, asset_id)
+            if known is None:
+                return False
+            source = self._sources[source_id]
+            directory, name = split(asset_id)
+            del source.assets[directory][name]
+            source.absent.pop(asset_id, None)
+            moved = attrs.evolve(
+                known,
+                asset_id=to.asset_id,
+                fingerprint=to.fingerprint,
+                file_id=to.file_id,
+                missing_since_ns=None,
+            )
+            self._put(source, moved)
+            return True
+
+    def sample_assets(self, source_id: str, count: int) -> Sequence[AssetState]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            present = list(self._present(self._sources.get(source_id)))
+        return tuple(random.sample(present, min(count, len(present))))
+
+    def undescribed(self, source_id: str, *, after: bytes | None = None, limit: int = 1000) -> Sequence[AssetState]:
+        """See `MediaStateStore`."""
+        with self._lock:
+            present = self._present(self._sources.get(source_id))
+            bare = [state for state in present if state.current_metadata is None]
+        return _behind(bare, after)[:limit]
 
     def forget_seen(self, source_id: str) -> None:
         """See `MediaStateStore`."""
@@ -142,6 +208,8 @@ class MemoryMediaStateStore(MediaStateStore):
             source = self._sources.get(source_id)
             if source:
                 source.listed.clear()
+                source.listings.clear()
+                source.absent.clear()
                 source.assets.clear()
 
     def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:
@@ -193,6 +261,16 @@ class MemoryMediaStateStore(MediaStateStore):
         missing = sum(state.missing_since_ns is not None for state in states)
         return len(states) - missing, missing
 
+    def _present(self, source: SourceEntry | None) -> Iterator[AssetState]:
+        return (state for state in source.all_assets() if state.missing_since_ns is None) if source else iter(())
+
+    def _mark_absent(self, source: SourceEntry, record: PageRecord) -> None:
+        for asset_id in record.absent:
+            source.absent[asset_id] = record.scan_number
+        for state in self._present(source) if record.absent_directories else ():
+            if any(is_below(state.asset.directory, gone) for gone in record.absent_directories):
+                source.absent[state.asset_id] = record.scan_number
+
     def _place(self, source_id: str) -> SourceEntry:
         return self._sources.setdefault(source_id, SourceEntry(SourceState(source_id=source_id)))
 
@@ -210,6 +288,7 @@ class MemoryMediaStateStore(MediaStateStore):
         source.assets.setdefault(directory, {})[name] = state
 
     def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
+        source.absent.pop(asset.asset_id, None)
         now = self._clock.now_ns()
         known = self._find(asset.source_id, asset.asset_id)
         if known is None:
@@ -243,3 +322,15 @@ def _not_on_page(page: ScanPage, after: bytes | None, names: Mapping[bytes, obje
     first = b"" if after is None else after
     last = None if page.complete else page.rows[-1][0] if page.rows else first
     return sorted(name for name in names if name > first and (last is None or name <= last) and name not in listed)
+
+
+def _behind(states: list[AssetState], after: bytes | None) -> tuple[AssetState, ...]:
+    """The states behind that asset id, in the order of a scan."""
+    if after is None:
+        return tuple(states)
+    return tuple(state for state in states if _place_of(state.asset_id) > _place_of(after))
+
+
+def _place_of(asset_id: bytes) -> tuple[bytes, bytes]:
+    directory, name = split(asset_id)
+    return order_key(directory), name

@@ -24,6 +24,7 @@ def settle(book: TaskBook, settlement: Settlement) -> bool:
     match settlement:
         case Delivered():
             book.deliver(row, settlement.receipt)
+            row.action = settlement.action
             _end_pauses(book, row.route, settlement.receipt)
         case Failed():
             _keep_error(row, settlement.error)

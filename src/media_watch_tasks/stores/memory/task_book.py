@@ -124,6 +124,15 @@ class TaskBook:
         if not versions:
             del self._by_asset[row.route, row.asset_id]
 
+    def move(self, row: Row, asset_id: bytes, key: bytes) -> None:
+        """Give an ended task to another path."""
+        versions = self._by_asset[row.route, row.asset_id]
+        del versions[row.id]
+        if not versions:
+            del self._by_asset[row.route, row.asset_id]
+        row.asset_id, row.key = asset_id, key
+        self._by_asset.setdefault((row.route, asset_id), {})[row.id] = row
+
     # ---- moving
 
     def place(self, row: Row, *, due_ns: int, wait: WaitReason | None) -> None:

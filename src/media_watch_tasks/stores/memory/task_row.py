@@ -40,6 +40,8 @@ class Row:
     crashes: int = 0
     begins: int = 0
     """How many times work on this key has begun."""
+    action: str | None = None
+    """The after-upload action that is owed."""
     reason: str | None = None
     error: str | None = None
     resume_state: Mapping[str, Any] | None = None

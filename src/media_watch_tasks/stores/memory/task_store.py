@@ -30,7 +30,7 @@ from media_watch_tasks.model.tasks import (
     TaskState,
 )
 from media_watch_tasks.model.uploads import UploadProgress
-from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task_control
+from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task_control, task_sequel
 from media_watch_tasks.stores.memory.task_book import TaskBook
 from media_watch_tasks.stores.memory.task_row import Row
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER, Phase
@@ -161,10 +161,9 @@ class MemoryTaskStore(TaskStore):
         """The smallest."""
         with self._lock:
             self._book.apply_pauses()
-            return min(
-                (row.due_ns for row in self._book.rows.values() if row.phase is Phase.WAITING and row.route in routes),
-                default=None,
-            )
+            now = self._book.now_ns
+            waiting = (row for row in self._book.rows.values() if row.phase is Phase.WAITING and row.route in routes)
+            return min((row.due_ns for row in waiting if row.due_ns > now), default=None)
 
     # ---- what was delivered
 
@@ -202,6 +201,36 @@ class MemoryTaskStore(TaskStore):
                 return ReservationState.BUSY, None
             own.reserved = sha256
             return ReservationState.RESERVED, None
+
+    # ---- what follows a delivery
+
+    def live_directories(self, source_id: str, *, limit: int) -> frozenset[bytes] | None:
+        """Of all live tasks."""
+        with self._lock:
+            return task_sequel.live_directories(self._book, source_id, limit=limit)
+
+    def move(self, route: Route, asset_id: bytes, to: bytes) -> Task | None:
+        """See `task_sequel`."""
+        with self._lock:
+            row = task_sequel.move(self._book, route, asset_id, to)
+            return None if row is None else row.snapshot(self._book.now_ns)
+
+    def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """Those that are marked."""
+        with self._lock:
+            rows = task_sequel.pending_actions(self._book, routes, limit=limit)
+            return tuple(row.snapshot(self._book.now_ns) for row in rows)
+
+    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
+        """Take the mark away."""
+        with self._lock:
+            if task_id in self._book.rows:
+                self._book.rows[task_id].action = None
+
+    def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
+        """See `task_sequel`."""
+        with self._lock:
+            return task_sequel.activity(self._book, routes)
 
     # ---- people
 

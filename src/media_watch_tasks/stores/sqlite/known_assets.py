@@ -15,21 +15,21 @@ from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, from_or
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
 from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
-__all__ = ["KnownAssets"]
+__all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets", "asset_state"]
 
 _BATCH_SIZES = (1, 4, 16, 64, 256)
 _NOTHING = (-1, None, None)
 _PORTION = 1_000
 
 _SOURCE = "(SELECT id FROM source WHERE source_id = ?)"
-_COLUMNS = """
+ASSET_COLUMNS = """
     a.size, a.mtime_ns, a.file_id, a.unchanged_since_ns, a.first_seen_ns, a.missing_since_ns, a.baseline,
     m.size, m.mtime_ns, m.json
 """
-_METADATA = "LEFT JOIN metadata AS m ON m.directory = a.directory AND m.name = a.name"
+ASSET_METADATA = "LEFT JOIN metadata AS m ON m.directory = a.directory AND m.name = a.name"
 _PRESENT = f"""
-SELECT d.path, a.name, {_COLUMNS}
-FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id {_METADATA}
+SELECT d.path, a.name, {ASSET_COLUMNS}
+FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id {ASSET_METADATA}
 WHERE d.source = {_SOURCE} AND a.missing_since_ns IS NULL {{behind}}
 ORDER BY d.path, a.name LIMIT ?
 """  # noqa: S608 - made of constants
@@ -65,7 +65,7 @@ WHERE d.source = {_SOURCE}
 """  # noqa: S608 - made of constants
 _FORGET = tuple(
     f"DELETE FROM {table} WHERE directory IN (SELECT id FROM directory WHERE source = {_SOURCE})"  # noqa: S608 - as above
-    for table in ("metadata", "asset")
+    for table in ("metadata", "absent_asset", "directory_listing", "asset")
 )
 _FORGET_DIRECTORIES = f"DELETE FROM directory WHERE source = {_SOURCE}"  # noqa: S608 - made of constants
 
@@ -79,7 +79,7 @@ class KnownAssets(SharesDatabase):
         for batch in _batches(asset_ids):
             rows = self.database.execute(_look_up(len(batch)), (*chain.from_iterable(batch), to_sql(source_id)))
             for number, path, name, *columns in rows:
-                found[number] = _state(source_id, path, name, columns)
+                found[number] = asset_state(source_id, path, name, columns)
         return tuple(found)
 
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
@@ -88,7 +88,7 @@ class KnownAssets(SharesDatabase):
         rows = self.database.execute(_FROM_START, (source, _PORTION))
         while rows:
             for path, name, *columns in rows:
-                yield _state(source_id, path, name, columns)
+                yield asset_state(source_id, path, name, columns)
             path, name = rows[-1][:2]
             rows = self.database.execute(_REST_OF_DIRECTORY, (source, path, name, _PORTION))
             if len(rows) < _PORTION:
@@ -169,16 +169,17 @@ def _batches(asset_ids: Sequence[bytes]) -> Iterator[list[tuple[int, bytes | Non
 def _look_up(length: int) -> str:
     return f"""
     WITH wanted (number, path, name) AS (VALUES {",".join(["(?, ?, ?)"] * length)})
-    SELECT w.number, d.path, a.name, {_COLUMNS}
+    SELECT w.number, d.path, a.name, {ASSET_COLUMNS}
     FROM wanted AS w
     CROSS JOIN directory AS d ON d.path = w.path
     CROSS JOIN asset AS a ON a.directory = d.id AND a.name = w.name
-    {_METADATA}
+    {ASSET_METADATA}
     WHERE d.source = {_SOURCE}
     """  # noqa: S608 - made of constants
 
 
-def _state(source_id: str, path: bytes, name: bytes, columns: Sequence[Any]) -> AssetState:
+def asset_state(source_id: str, path: bytes, name: bytes, columns: Sequence[Any]) -> AssetState:
+    """From the path of the directory, the name and `ASSET_COLUMNS`."""
     size, mtime_ns, file_id, unchanged_since, first_seen, missing_since, baseline, meta_size, meta_mtime, text = columns
     return AssetState(
         source_id=source_id,

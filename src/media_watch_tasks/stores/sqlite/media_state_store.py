@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from media_watch_tasks.abc.stores import MediaStateStore
-from media_watch_tasks.stores.sqlite.known_assets import KnownAssets
 from media_watch_tasks.stores.sqlite.scanned_pages import ScannedPages
 from media_watch_tasks.stores.sqlite.source_records import SourceRecords
 
 __all__ = ["SqliteMediaStateStore"]
 
 
-class SqliteMediaStateStore(SourceRecords, ScannedPages, KnownAssets, MediaStateStore):
+class SqliteMediaStateStore(SourceRecords, ScannedPages, MediaStateStore):
     """What is known of each source, in an SQLite file. Made by `SqliteStores`."""

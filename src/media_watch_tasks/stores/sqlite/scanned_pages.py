@@ -10,7 +10,8 @@ from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import display_text, join, order_key, split
 from media_watch_tasks.model.scans import ScanPage
-from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
+from media_watch_tasks.model.sources import KnownListing, PageDiff, PageRecord, ScanLease
+from media_watch_tasks.stores.sqlite.absences import LISTING_COLUMNS, Absences, listing_from_row
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.page_digest import listing_digest, refresh_digest
 from media_watch_tasks.stores.sqlite.path_codec import file_id_to_sql
@@ -37,7 +38,11 @@ _KNOWN_COUNT = f"""
 SELECT d.listed, (SELECT count(*) FROM asset AS a WHERE a.directory = d.id AND a.missing_since_ns IS NULL)
 {_DIRECTORY}
 """  # noqa: S608 - made of constants
-_LISTED = f"SELECT d.listed, d.digest {_DIRECTORY}"
+_LISTED = f"""
+SELECT d.listed, d.digest, {LISTING_COLUMNS}
+FROM directory AS d LEFT JOIN directory_listing AS l ON l.directory = d.id
+WHERE d.source = (SELECT id FROM source WHERE source_id = ?) AND d.path = ?
+"""  # noqa: S608 - made of constants
 
 _WRITE_DIRECTORY = """
 INSERT INTO directory (source, path, listed) VALUES (?, ?, ?)
@@ -73,31 +78,36 @@ WHERE (size, mtime_ns) <> (excluded.size, excluded.mtime_ns) OR missing_since_ns
 _WRITE_CHECKPOINT = "UPDATE source SET checkpoint = ? WHERE id = ?"
 
 
-class ScannedPages(ScanLeases):
+class ScannedPages(ScanLeases, Absences):
     """The diff of a page, and its record."""
 
     def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
         """See `MediaStateStore`."""
+        place = (to_sql(page.source_id), order_key(page.directory))
         if page.unchanged:
-            rows = self.database.execute(_KNOWN_COUNT, (to_sql(page.source_id), order_key(page.directory)))
+            rows = self.database.execute(_KNOWN_COUNT, place)
             listed, present = rows[0] if rows else (0, 0)
             return PageDiff(unchanged=present, listed_before=bool(listed))
-        if after is None and page.complete:
-            rows = self.database.execute(_LISTED, (to_sql(page.source_id), order_key(page.directory)))
+        listing = None
+        if page.complete:
+            rows = self.database.execute(_LISTED, place)
             if not rows:
                 return PageDiff(new=tuple(page.assets), listed_before=False)
-            listed, digest = rows[0]
-            if digest is not None and digest == listing_digest(page.rows):
-                return PageDiff(unchanged=len(page.rows), listed_before=bool(listed))
+            listed, digest, *columns = rows[0]
+            listing = None if columns[0] is None else listing_from_row(tuple(columns))
+            if after is None and digest is not None and digest == listing_digest(page.rows):
+                return PageDiff(unchanged=len(page.rows), listed_before=bool(listed), listing=listing)
         known = self._known(page, after)
         listed_before = bool(known.pop()[1]) if known else False
-        return _difference(page, known, listed_before=listed_before)
+        return _difference(page, known, listed_before=listed_before, listing=listing)
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         """See `MediaStateStore`."""
         path = order_key(record.directory)
         first_listing = record.complete and not self._listed(lease, path)
-        if not record.seen and record.checkpoint is None and not first_listing:
+        absent = bool(record.absent or record.absent_directories)
+        of_directory = bool(record.seen or first_listing or record.listing is not None)
+        if not of_directory and not absent and record.checkpoint is None:
             return self.held_source(lease) is not None
         now = self.clock.now_ns()
         rows = [
@@ -108,11 +118,16 @@ class ScannedPages(ScanLeases):
             source = self.held_source(lease)
             if source is None:
                 return False
-            if rows or first_listing:
+            if of_directory:
                 directory = self.database.execute(_WRITE_DIRECTORY, (source, path, int(record.complete)))[0][0]
                 self._write_assets(directory, rows, record)
+                self.unmark(source, directory, [row[0] for row in rows])
+                if record.listing is not None:
+                    self.write_listing(directory, record.listing)
                 if record.complete:
                     refresh_digest(self.database, directory)
+            if absent:
+                self.mark_absent(source, record)
             if record.checkpoint is not None:
                 self.database.execute(_WRITE_CHECKPOINT, (to_sql(record.checkpoint), source))
         return True
@@ -148,29 +163,33 @@ class ScannedPages(ScanLeases):
             ) from error
 
 
-def _difference(page: ScanPage, known: list[Row], *, listed_before: bool) -> PageDiff:
+def _difference(page: ScanPage, known: list[Row], *, listed_before: bool, listing: KnownListing | None) -> PageDiff:
     assets = page.assets
     front, back = _equal_ends(known, page.rows)
     rows = page.rows[front : len(page.rows) - back]
     known_rows = {row[0]: row for row in known[front : len(known) - back]}
-    new: list[MediaAsset] = []
+    unknown: list[int] = []
     changed: list[MediaAsset] = []
     for index, row in enumerate(rows, front):
         known_row = known_rows.get(row[0])
         if known_row is None:
-            new.append(assets[index])
+            unknown.append(index)
         elif known_row != row:
             changed.append(assets[index])
-    missing: tuple[bytes, ...] = ()
-    if len(known_rows) + len(new) != len(rows):
-        names = {row[0] for row in rows}
-        missing = tuple(join(page.directory, name) for name in known_rows if name not in names)
+    if unknown and front + back:
+        # A listing made while the directory changes may hold a name twice, and one of the two among the equal ends.
+        at_the_ends = {row[0]: row for row in (*known[:front], *known[len(known) - back :])}
+        again = [index for index in unknown if page.rows[index][0] in at_the_ends]
+        changed += [assets[index] for index in again if page.rows[index] != at_the_ends[page.rows[index][0]]]
+        unknown = [index for index in unknown if index not in again]
+    names = {row[0] for row in rows}
     return PageDiff(
-        new=tuple(new),
+        new=tuple(assets[index] for index in unknown),
         changed=tuple(changed),
-        missing=missing,
-        unchanged=len(page.rows) - len(new) - len(changed),
+        missing=tuple(join(page.directory, name) for name in known_rows if name not in names),
+        unchanged=len(page.rows) - len(unknown) - len(changed),
         listed_before=listed_before,
+        listing=listing,
     )
 
 

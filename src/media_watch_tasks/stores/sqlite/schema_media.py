@@ -25,6 +25,11 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         checkpoint TEXT,
         scans INTEGER NOT NULL DEFAULT 0,
         last_complete_ns INTEGER,
+        last_full_ns INTEGER,
+        scans_since_full INTEGER NOT NULL DEFAULT 0,
+        stamps_lie INTEGER NOT NULL DEFAULT 0,
+        quarantine TEXT,
+        quarantine_scan INTEGER,
         scan_token INTEGER NOT NULL DEFAULT 0,
         scan_held INTEGER NOT NULL DEFAULT 0,
         scan_owner TEXT,
@@ -39,8 +44,7 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         PRIMARY KEY (source, path)
     ) WITHOUT ROWID
     """,
-    # `digest` is that of the present assets, see page_digest. The columns behind it hold the stamp of the last complete
-    # listing, and when it was first seen.
+    # `digest` is that of the present assets, see page_digest.
     """
     CREATE TABLE directory (
         id INTEGER PRIMARY KEY,
@@ -48,11 +52,20 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         path BLOB NOT NULL,
         listed INTEGER NOT NULL DEFAULT 0,
         digest BLOB,
-        mtime_ns INTEGER,
-        ctime_ns INTEGER,
-        file_id,
-        stamped_ns INTEGER,
         UNIQUE (source, path)
+    )
+    """,
+    # The last complete listing of a directory: its stamp, when that was first seen, and the names of the directories in
+    # it, joined by NUL.
+    """
+    CREATE TABLE directory_listing (
+        directory INTEGER PRIMARY KEY,
+        mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL,
+        file_id,
+        since_ns INTEGER NOT NULL,
+        trusted INTEGER NOT NULL,
+        children BLOB NOT NULL
     )
     """,
     # file_id has no type: an integer, or a BLOB where it exceeds 64 bits (see path_codec).
@@ -68,6 +81,18 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         missing_since_ns INTEGER,
         baseline INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (directory, name)
+    ) WITHOUT ROWID
+    """,
+    # For files that were moved: who else had this size and time?
+    "CREATE INDEX asset_version ON asset (size, mtime_ns)",
+    # Candidates for absence, and the scan that did not find them.
+    """
+    CREATE TABLE absent_asset (
+        source INTEGER NOT NULL,
+        directory INTEGER NOT NULL,
+        name BLOB NOT NULL,
+        scan INTEGER NOT NULL,
+        PRIMARY KEY (source, directory, name)
     ) WITHOUT ROWID
     """,
     # An asset changed by hand must not hide behind the digest of its directory. `record_page` alone inserts assets.

@@ -148,6 +148,8 @@ TASK_SCHEMA: tuple[str, ...] = (
     )
     """,
     "CREATE INDEX task_receipt_sha256 ON task_receipt (sha256) WHERE sha256 IS NOT NULL AND deduplicated = 0",
+    # After-upload actions that are owed.
+    "CREATE TABLE task_action (task_id INTEGER PRIMARY KEY, action TEXT NOT NULL)",
     # A reservation counts only while its task runs with its token.
     """
     CREATE TABLE content_reservation (

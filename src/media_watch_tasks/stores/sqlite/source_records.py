@@ -17,18 +17,21 @@ __all__ = ["SourceRecords"]
 
 _READ = """
 SELECT id, source_id, baseline, destinations, identity_strong, identity_weak, identity_stable, filter_spec, checkpoint,
-    scans, last_complete_ns, owed_directory.path
+    scans, last_complete_ns, last_full_ns, scans_since_full, stamps_lie, quarantine, quarantine_scan,
+    owed_directory.path
 FROM source LEFT JOIN owed_directory ON owed_directory.source = source.id
 """
 _WRITE = """
 INSERT INTO source (source_id, baseline, destinations, identity_strong, identity_weak, identity_stable, filter_spec,
-    checkpoint, scans, last_complete_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    checkpoint, scans, last_complete_ns, last_full_ns, scans_since_full, stamps_lie, quarantine, quarantine_scan)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source_id) DO UPDATE SET
     baseline = excluded.baseline, destinations = excluded.destinations, identity_strong = excluded.identity_strong,
     identity_weak = excluded.identity_weak, identity_stable = excluded.identity_stable,
     filter_spec = excluded.filter_spec, checkpoint = excluded.checkpoint, scans = excluded.scans,
-    last_complete_ns = excluded.last_complete_ns
+    last_complete_ns = excluded.last_complete_ns, last_full_ns = excluded.last_full_ns,
+    scans_since_full = excluded.scans_since_full, stamps_lie = excluded.stamps_lie,
+    quarantine = excluded.quarantine, quarantine_scan = excluded.quarantine_scan
 RETURNING id
 """
 _WRITE_IDENTITY = """
@@ -63,6 +66,11 @@ class SourceRecords(ScanLeases):
             to_sql(state.checkpoint),
             state.scans,
             state.last_complete_ns,
+            state.last_full_ns,
+            state.scans_since_full,
+            int(state.stamps_lie),
+            to_sql(state.quarantine),
+            state.quarantine_scan,
         )
         with self.transaction():
             if lease is not None and (lease.source_id != state.source_id or self.held_source(lease) is None):
@@ -99,7 +107,10 @@ def _states(rows: Sequence[Row]) -> list[SourceState]:
 
 
 def _state(record: Row, owed: frozenset[bytes]) -> SourceState:
-    source_id, baseline, destinations, strong, weak, stable, filter_spec, checkpoint, scans, last_complete_ns = record
+    source_id, baseline, destinations, strong, weak, stable, filter_spec, checkpoint, scans, last_complete_ns = record[
+        :10
+    ]
+    last_full_ns, scans_since_full, stamps_lie, quarantine, quarantine_scan = record[10:]
     identity = None
     if strong is not None:
         identity = RootIdentity(strong=from_sql(strong), weak=from_sql(weak), file_ids_stable=bool(stable))
@@ -113,6 +124,11 @@ def _state(record: Row, owed: frozenset[bytes]) -> SourceState:
         checkpoint=from_sql(checkpoint),
         scans=scans,
         last_complete_ns=last_complete_ns,
+        last_full_ns=last_full_ns,
+        scans_since_full=scans_since_full,
+        stamps_lie=bool(stamps_lie),
+        quarantine=from_sql(quarantine),
+        quarantine_scan=quarantine_scan,
     )
 
 

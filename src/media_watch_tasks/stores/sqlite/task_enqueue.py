@@ -75,6 +75,7 @@ class TaskEnqueue:
         values = (
             *(task.route, task.asset_id, task.lane, phase, wait, task.priority, due_ns, found.size, found.mtime_ns),
             *(key, task.tags, self._core.clock.now_ns(), 0, _begun_before(versions, key)),
+            self._core.database.execute(_STATE)[0][1] + 1,
         )
         self._add(values, tags_from_sql(task.tags))
 
@@ -102,7 +103,7 @@ class TaskEnqueue:
         return [
             EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
             if task_id in added
-            else self._enqueue_known(new, values[:-1])
+            else self._enqueue_known(new, values[:-1], task_id)
             for task_id, new, values in zip(ids, tasks, rows, strict=True)
         ]
 
@@ -136,7 +137,7 @@ class TaskEnqueue:
 
     # ---- the full look
 
-    def _enqueue_known(self, new: NewTask, values: _Values) -> EnqueueResult:
+    def _enqueue_known(self, new: NewTask, values: _Values, task_id: int) -> EnqueueResult:
         versions = self._versions(values[0], new.asset_id)
         current = next((version for version in versions if version.slot == 0), None)
         behind = next((version for version in versions if version.slot == 1), None)
@@ -153,7 +154,7 @@ class TaskEnqueue:
         begins = 0 if new.force else _begun_before(versions, new.key)
         if running is not None:
             values = (*values[:3], Phase.BEHIND, *values[4:])
-        task_id = self._add((*values, int(running is not None), begins), new.tags)
+        self._add((*values, int(running is not None), begins, task_id), new.tags)
         if running is not None:
             return EnqueueResult(EnqueueOutcome.BEHIND, task_id)
         return EnqueueResult(EnqueueOutcome.ENQUEUED if waiting is None else EnqueueOutcome.SUPERSEDED, task_id)
@@ -161,13 +162,11 @@ class TaskEnqueue:
     def _versions(self, route_id: int | str | bytes | None, asset_id: bytes) -> list[_Version]:
         return [_Version(*row) for row in self._core.database.execute(_VERSIONS, (route_id, asset_id))]
 
-    def _add(self, values: _Values, tags: frozenset[str]) -> int:
-        """Write a task with an id of its own, which it returns."""
-        task_id: int = self._core.database.execute(_STATE)[0][1] + 1
-        self._core.database.execute(_ADD, (*values, task_id))
+    def _add(self, values: _Values, tags: frozenset[str]) -> None:
+        """Write a task; the last of the values is its id."""
+        self._core.database.execute(_ADD, values)
         if tags:
-            self._core.database.executemany(_TAG, [(tag_to_sql(tag), task_id) for tag in sorted(tags)])
-        return task_id
+            self._core.database.executemany(_TAG, [(tag_to_sql(tag), values[-1]) for tag in sorted(tags)])
 
     def _tag(self, added: Sequence[tuple[int, NewTask]]) -> None:
         rows = [(tag_to_sql(tag), task_id) for task_id, new in added for tag in new.tags]

@@ -27,7 +27,7 @@ UNION ALL SELECT lane, NULL, state, count(*) FROM task WHERE phase = 3 GROUP BY 
 UNION ALL SELECT lane, NULL, 2, count(*) FROM task WHERE phase = 4 GROUP BY lane
 UNION ALL SELECT NULL, route, state, count(*) FROM task WHERE phase = 5 GROUP BY route, state
 """
-_DUE = "SELECT min(due_ns) FROM task WHERE phase = 1 AND lane = {lane}"
+_DUE = "SELECT min(due_ns) FROM task WHERE phase = 1 AND lane = ? AND due_ns > ?"
 _HELD_BY = "SELECT id, token, cancel_reason IS NOT NULL, lane, tags FROM task WHERE phase = 4 AND worker = ?"
 _ASKED_TO_STOP = "SELECT id, token FROM task WHERE phase = 4 AND cancel_reason IS NOT NULL AND worker = ?"
 _TOKEN = "SELECT last_token FROM task_store"  # noqa: S105 - a fencing token is no secret
@@ -87,7 +87,8 @@ class TaskQueries:
         """See `TaskStore.next_due_ns`."""
         wanted = set(routes)
         lanes = [lane for lane, (route, _) in list(names.lanes.items()) if route in wanted]
-        dues = [self._core.database.execute(_DUE.format(lane=lane))[0][0] for lane in lanes]
+        now = self._core.clock.now_ns()
+        dues = [self._core.database.execute(_DUE, (lane, now))[0][0] for lane in lanes]
         return min((due for due in dues if due is not None), default=None)
 
     def interrupts(self, worker: int) -> list[Interrupt]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
-from media_watch_tasks.model.settlements import Interrupt, Pause, PauseScope, Settlement, SettleResult
+from media_watch_tasks.model.settlements import Delivered, Interrupt, Pause, PauseScope, Settlement, SettleResult
 from media_watch_tasks.model.tasks import (
     Claim,
     ClaimRef,
@@ -29,6 +29,7 @@ from media_watch_tasks.stores.sqlite.task_control import TaskControl
 from media_watch_tasks.stores.sqlite.task_core import TaskCore
 from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
 from media_watch_tasks.stores.sqlite.task_queries import TaskQueries
+from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
 from media_watch_tasks.stores.sqlite.task_settle import TaskSettle
 from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
 
@@ -59,6 +60,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         self._content = TaskContent(self._core)
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)
+        self._sequel = TaskSequel(self._core)
 
     def close(self) -> None:
         """Let go of the workers' lock files, as the end of the process would. The database is closed by its owner."""
@@ -107,6 +109,11 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """See `TaskStore`."""
         with self.transaction(durable=durable):
             settled = self._settle.settle(settlements)
+            owed = [
+                (each.ref.task_id, each.action) for each in settlements if isinstance(each, Delivered) and each.action
+            ]
+            if owed:
+                self._sequel.owe(item for item in owed if item[0] in settled)
             claims = () if then_claim is None else self._claim.claim(then_claim)
         return SettleResult(settled=settled, claims=claims)
 
@@ -153,6 +160,32 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """See `TaskStore`."""
         with self.transaction():
             return self._content.reserve(ref, sha256)
+
+    # ---- what follows a delivery
+
+    def live_directories(self, source_id: str, *, limit: int) -> frozenset[bytes] | None:
+        """See `TaskStore`."""
+        return self._sequel.live_directories(source_id, limit=limit)
+
+    def move(self, route: Route, asset_id: bytes, to: bytes) -> Task | None:
+        """See `TaskStore`."""
+        with self.transaction():
+            moved = self._sequel.move(route, asset_id, to)
+            return None if moved is None else self._queries.delivered(route, (to,))[0]
+
+    def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """See `TaskStore`."""
+        owing = self._sequel.pending_actions(routes, limit=limit)
+        return self.tasks(TaskSelection(ids=frozenset(owing)), limit=len(owing)) if owing else ()
+
+    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
+        """See `TaskStore`."""
+        with self.transaction():
+            self._sequel.finish_action(task_id)
+
+    def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
+        """See `TaskStore`."""
+        return self._sequel.activity(self._core.names.current(), routes)
 
     # ---- people
 

@@ -27,6 +27,8 @@ class _Model:
     def __init__(self) -> None:
         self.assets: dict[bytes, dict[bytes, Fingerprint]] = {directory: {} for directory in _DIRECTORIES}
         self.missing: set[bytes] = set()
+        self.listings: dict[bytes, list[AssetRow]] = {}
+        """The latest listing of each directory: a place that stands still shows it again."""
 
     def present(self) -> list[bytes]:
         return [
@@ -61,11 +63,8 @@ class HistoryContract(MediaStateStoreSuite):
     ) -> None:
         """One listing in pages; each diff is checked, and most of the pages are recorded."""
         known = model.assets[directory]
-        rows = [
-            (name, *(known[name] if name in known and draw.random() < 0.7 else self._version(draw)))  # noqa: PLR2004 - a share
-            for name in _NAMES
-            if draw.random() < 0.8  # noqa: PLR2004 - a share
-        ]
+        rows = self._listing(draw, model, directory)
+        model.listings[directory] = rows
         cut = draw.randrange(len(rows) + 1) if rows and draw.random() < 0.3 else 0  # noqa: PLR2004 - a share
         after: bytes | None = None
         for part, complete in ((rows[:cut], False), (rows[cut:], True)) if cut else ((rows, True),):
@@ -82,6 +81,16 @@ class HistoryContract(MediaStateStoreSuite):
                 assert store.mark_missing(SOURCE, diff.missing) == len(diff.missing)
                 self._forget(model, directory, [asset_id.rpartition(b"/")[2] for asset_id in diff.missing])
             after = part[-1][0] if part else after
+
+    def _listing(self, draw: random.Random, model: _Model, directory: bytes) -> list[AssetRow]:
+        if directory in model.listings and draw.random() < 0.4:  # noqa: PLR2004 - a share
+            return model.listings[directory]
+        known = model.assets[directory]
+        return [
+            (name, *(known[name] if name in known and draw.random() < 0.7 else self._version(draw)))  # noqa: PLR2004 - a share
+            for name in _NAMES
+            if draw.random() < 0.8  # noqa: PLR2004 - a share
+        ]
 
     def _look_again(
         self, store: MediaStateStore, _lease: ScanLease, draw: random.Random, model: _Model, directory: bytes

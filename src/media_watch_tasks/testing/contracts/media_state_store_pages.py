@@ -133,6 +133,20 @@ class PageDiffContract(MediaStateStoreSuite):
         self.record(store, lease, b"twins", *self.page("twins", *twins[::2]).assets)
         assert self.summary(store.diff_page(self.page("twins", *twins)))[0] == sorted(twins[1::2])
 
+    @pytest.mark.parametrize("twice", ["a", "b", "c"])
+    def test_a_known_asset_that_is_listed_twice_is_not_new(
+        self, store: MediaStateStore, lease: ScanLease, twice: str
+    ) -> None:
+        # Servers give an entry twice where the directory changes under the listing.
+        self.remember(store, lease, "d/a", "d/b", "d/c")
+        assert store.diff_page(self.page("d", "a", "b", "c", twice)) == PageDiff(unchanged=4)
+        others = [name for name in "abc" if name != twice]
+        diff = store.diff_page(self.page("d", twice, twice, others[0]))
+        assert self.summary(diff) == ([], [], [others[1].encode()], 3)
+        newer = row(twice, version=2)
+        diff = store.diff_page(self.page("d", "a", "b", "c", newer))
+        assert self.summary(diff) == ([], [twice.encode()], [], 3)
+
     @pytest.mark.parametrize("extreme", [0, 1, -1, _LIMIT, -_LIMIT])
     def test_the_whole_range_of_64_bits_is_compared(
         self, store: MediaStateStore, lease: ScanLease, extreme: int

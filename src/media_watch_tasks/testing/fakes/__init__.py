@@ -7,6 +7,7 @@ manager = TaskManager(media_scanner=FakeScanner(tree), media_resolver=FakeResolv
 
 from media_watch_tasks.testing.fakes.context import FakeContext
 from media_watch_tasks.testing.fakes.prober import FakeProber
+from media_watch_tasks.testing.fakes.resumable import ResumableFakeUploader
 from media_watch_tasks.testing.fakes.source import FakeResolver, FakeScanner
 from media_watch_tasks.testing.fakes.tree import FakeFile, FakeTree
 from media_watch_tasks.testing.fakes.uploads import (
@@ -27,6 +28,7 @@ __all__ = [
     "FakeTree",
     "FakeUploader",
     "RecordingUploader",
+    "ResumableFakeUploader",
     "ScriptedOutcome",
     "UploadCall",
 ]

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 
 import attrs
 
+from media_watch_tasks.abc.action import ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.abc.prober import MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
@@ -130,7 +131,7 @@ def _directory_of(checkpoint: str) -> bytes:
     raise ConfigurationError(f"{checkpoint!r} is no checkpoint of a FakeScanner")
 
 
-class FakeResolver(MediaResolver):
+class FakeResolver(MediaResolver, ChangesSource):
     """Opens the files of a `FakeTree`.
 
     Streams read the file as it is at that moment: a file that is changed while it is read gives bytes of both
@@ -172,6 +173,41 @@ class FakeResolver(MediaResolver):
             file = self.tree.find(asset.asset_id)
             found.append(None if file is None else AssetStat(len(file.data), file.mtime_ns, file.file_id))
         return found
+
+    def set_aside(self, asset: MediaAsset, aside: bytes, *, cancel: CancelToken) -> None:
+        """See `ChangesSource`."""
+        cancel.raise_if_cancelled()
+        self._move(asset.asset_id, aside)
+
+    def put_back(self, aside: bytes, asset_id: bytes, *, cancel: CancelToken) -> bool:
+        """See `ChangesSource`."""
+        cancel.raise_if_cancelled()
+        if self.tree.find(asset_id) is not None:
+            return False
+        self._move(aside, asset_id)
+        return True
+
+    def remove(self, asset_id: bytes, *, cancel: CancelToken) -> None:
+        """See `ChangesSource`."""
+        cancel.raise_if_cancelled()
+        self.tree.check_online()
+        if self.tree.find(asset_id) is not None:
+            self.tree.remove(asset_id)
+
+    def move_to(self, asset_id: bytes, target: bytes, *, cancel: CancelToken) -> None:
+        """See `ChangesSource`."""
+        cancel.raise_if_cancelled()
+        number, free = 0, target
+        while self.tree.find(free) is not None:
+            number += 1
+            free = b"%s (%d)" % (target, number)
+        self._move(asset_id, free)
+
+    def _move(self, path: bytes, to: bytes) -> None:
+        self.tree.check_online()
+        if self.tree.find(path) is None:
+            raise AssetNotFound(f"{identity.display_text(path)} is gone from {self.source_id}")
+        self.tree.move(path, to)
 
     def _checked(self, asset: MediaAsset) -> FakeFile:
         self.tree.check_online()

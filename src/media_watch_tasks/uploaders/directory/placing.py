@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import threading
@@ -74,6 +73,8 @@ def _rename_without_replacing(folder_fd: int, temporary: bytes, name: bytes) -> 
 
 
 def _renameat2(folder_fd: int, temporary: bytes, name: bytes) -> None:
+    import ctypes  # noqa: PLC0415 - loaded only where a file system has no hard links
+
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)

@@ -45,6 +45,19 @@ class DestinationRoot:
         self._device: int | None = None
         self._synced: set[tuple[bytes, int, int]] = set()
 
+    def is_new_place(self) -> bool:
+        """True if the destination is missing, and the nearest folder above it holds something."""
+        if os.path.lexists(self.path):
+            return False
+        above = os.path.dirname(self.path)
+        while not os.path.isdir(above) and above != os.path.dirname(above):
+            above = os.path.dirname(above)
+        try:
+            with os.scandir(above) as entries:
+                return next(entries, None) is not None
+        except OSError:
+            return False
+
     def create(self) -> None:
         """Create the folder and its parents. Raises `ConfigurationError` where that cannot be done."""
         try:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import get_args
 
-from media_watch_tasks.abc.uploader import Checks, FindsExisting, UploadContext, Uploader, Verifies
+from media_watch_tasks.abc.uploader import Checks, FindsExisting, LocalDestination, UploadContext, Uploader, Verifies
 from media_watch_tasks.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -31,23 +31,27 @@ from media_watch_tasks.uploaders.directory.writing import FileWriter, VerifyBy
 __all__ = ["DirectoryUploader"]
 
 
-class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks):
+class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks, LocalDestination):
     """Copies files into a folder, each one complete under its name or not there at all.
 
     A copy is written to a hidden temporary file beside its target, synced, read again and compared, and only then given
     its name; then the folder is synced, and the receipt returned. The modification time is kept. A file that stands at
     the target is replaced only on proof that it is an earlier version of the same asset.
 
+    With `enable_hash_dedup` of the manager an asset may count on a file that was delivered for another one, and the
+    uploader never hears of it: choose `on_newer="version"`, or a template with `{key}`, so that nothing is replaced.
+
     Args:
-        target: the folder. It has to exist, unless `create`.
+        target: the folder.
         template: where in the folder a file goes; see `PathTemplate`.
         on_newer: an earlier version of the same asset is replaced, or kept: then the newer one becomes `name.2.ext`,
             `name.3.ext` … An earlier version that another asset counts on too is always kept.
         verify: `hash`: the copy is read again, from the device as far as the system allows, and its SHA-256 compared;
             such receipts say `verified`. `size`: only its size is compared. `none`: nothing is.
         fsync: False leaves it to the system when bytes reach the disk: a power cut can then lose delivered files.
-        create: make the folder, now and in `check()`; never while uploading, as a folder that is gone means a mount
-            that is gone.
+        create: make the folder if it is missing, now and in `check()`; never while uploading, as a folder that is gone
+            means a mount that is gone. By default it is made now, where the nearest folder above it holds something:
+            an empty one looks like a mount point with nothing mounted on it.
         require_marker: the path, below the target, of a file that has to be there: the only way to tell an unmounted
             NAS from an empty one when the program starts. Create it by hand.
         destination_id: by default `DirectoryUploader:` and the absolute path. Give one where two uploaders with
@@ -65,7 +69,7 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks):
         on_newer: OnNewer = "replace",
         verify: VerifyBy = "hash",
         fsync: bool = True,
-        create: bool = False,
+        create: bool | None = None,
         require_marker: str | bytes | None = None,
         destination_id: str | None = None,
     ) -> None:
@@ -88,7 +92,7 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks):
         self._writer = FileWriter(self._temporaries, verify, fsync)
         self._create = create
         self._destination_id = destination_id
-        if create:
+        if create or (create is None and self._root.is_new_place()):
             self._root.create()
 
     @property
@@ -169,15 +173,7 @@ class DirectoryUploader(Uploader, FindsExisting, Verifies, Checks):
             raise unusable_root(self.target, error) from error
 
     def refuse_watched(self, root: str | bytes, *, excluded: Callable[[bytes], bool] | None = None) -> None:
-        """Refuse to deliver into a watched folder: every file delivered would be found as a new one, for ever.
-
-        Args:
-            root: the root of a local source.
-            excluded: says of a folder's path below that root that scans leave it out.
-
-        Raises:
-            ConfigurationError: the target is that root or lies below it, and is not left out.
-        """
+        """See the interface; links in either path are followed first."""
         watched = os.path.realpath(os.fsencode(root)).rstrip(b"/")
         target = os.path.realpath(self._root.path).rstrip(b"/")
         if target != watched and not target.startswith(watched + b"/"):

@@ -1,0 +1,112 @@
+"""Does after delivery what the options say with the file at its source, and never touches another version of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
+from media_watch_tasks.abc.scanner import Filters
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.errors import AssetNotFound, ConfigurationError, MediaWatchError
+from media_watch_tasks.manager.core import ManagerCore
+from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.events import ActionDone
+from media_watch_tasks.model.identity import display_text, join, split
+from media_watch_tasks.model.redaction import redact
+from media_watch_tasks.model.tasks import Task
+
+__all__ = ["AfterUpload"]
+
+_log = logging.getLogger(__name__)
+_ASIDE = b".mwt-"
+"""Names that the default filters of the scanners leave out, so that a scan does not take them for new files."""
+
+
+class AfterUpload:
+    """The action of the options. It is owed from the commit of the success on, and repeated after a crash.
+
+    A file is renamed within its directory before anything else: whoever writes it then writes to another name, and a
+    second look tells whether it is the version that was delivered. If not, it is renamed back and queued.
+    """
+
+    def __init__(self, core: ManagerCore) -> None:
+        self._core = core
+        self._action: AfterUploadAction | None = core.options.after_upload
+        if self._action is not None and not isinstance(core.resolver, ChangesSource):
+            raise ConfigurationError(
+                f"after_upload={self._action.name!r} needs a resolver that can change the source (ChangesSource);"
+                f" {type(core.resolver).__name__} cannot"
+            )
+        self._refuse_folder_in_sight()
+
+    def pending(self, *, limit: int = 100) -> Sequence[Task]:
+        """Delivered tasks whose action is owed."""
+        return (
+            ()
+            if self._action is None
+            else self._core.tasks.pending_actions(self._core.destinations.routes, limit=limit)
+        )
+
+    def perform(self, task: Task, cancel: CancelToken) -> None:
+        """Do what is owed for one task; it is left owed where that can help later."""
+        core, action = self._core, self._action
+        resolver = core.resolver
+        if action is None or not isinstance(resolver, ChangesSource) or not self._everybody_has(task):
+            return
+        asset = task.asset
+        directory, name = split(task.asset_id)
+        aside = join(directory, _ASIDE + task.key[:16].encode() + b"-" + name[-100:])
+        error: str | None = None
+        try:
+            error = self._act(action, resolver, asset, aside, cancel)
+        except AssetNotFound:
+            error = "the file was gone already"
+        except MediaWatchError:
+            _log.warning("after-upload action failed, will be tried again", exc_info=True, extra={"task_id": task.id})
+            return
+        core.tasks.finish_action(task.id, error=error)
+        notifier = core.notifier
+        notifier.emit(ActionDone(at_ns=notifier.now_ns(), task=task, action=action.name, error=error and redact(error)))
+
+    def _refuse_folder_in_sight(self) -> None:
+        folder = self._action.keeps_below if self._action is not None else None
+        scanner = self._core.scanner
+        if folder is None or not isinstance(scanner, Filters):
+            return
+        probe = MediaAsset(self._core.source_id, join(folder, b"clip.mp4"), 1, 0)
+        if scanner.was_visible(scanner.filter_spec, probe):
+            raise ConfigurationError(
+                f"delivered files would go to {display_text(folder)!r}, which the scanner lists: they would be found as"
+                " new ones. Choose a folder that its filter leaves out (a name with a dot in front), or exclude it"
+            )
+
+    def _act(
+        self, action: AfterUploadAction, resolver: ChangesSource, asset: MediaAsset, aside: bytes, cancel: CancelToken
+    ) -> str | None:
+        core = self._core
+        aside_asset = MediaAsset(asset.source_id, aside, asset.size, asset.mtime_ns)
+        (left_aside,) = core.resolver.stat((aside_asset,), cancel=cancel)
+        if left_aside is None:  # else: an earlier call died after the rename
+            resolver.set_aside(asset, aside, cancel=cancel)
+        (found,) = core.resolver.stat((aside_asset,), cancel=cancel)
+        if found is None or found.fingerprint != asset.fingerprint:
+            resolver.put_back(aside, asset.asset_id, cancel=cancel)
+            if found is not None:
+                newer = MediaAsset(asset.source_id, asset.asset_id, found.size, found.mtime_ns)
+                due_ns = core.clock.now_ns() + core.settle_ns
+                core.tasks.enqueue_if_absent(core.new_tasks(newer, due_ns=due_ns), durable=True)
+            return "the file is another version by now, which is queued"
+        # Before the file goes: a scan must not count it among the absences.
+        core.media_state.mark_missing(core.source_id, [asset.asset_id])
+        action.perform(resolver, aside, asset, cancel=cancel)
+        return None
+
+    def _everybody_has(self, task: Task) -> bool:
+        """True if each destination has this version: only then may the source lose it."""
+        core = self._core
+        return all(
+            delivered is not None and delivered.fingerprint == task.fingerprint
+            for route in core.destinations.routes
+            for delivered in core.tasks.delivered(route, (task.asset_id,))
+        )
