@@ -168,11 +168,6 @@ def lanes_go_one_after_the_other(patch: Patch) -> None:
     _sorted_by(patch, lambda row: (sorted(row.constraints), -row.priority, row.due_ns, row.id))
 
 
-@killed_by("test_the_order_holds_for_tasks_that_have_just_become_due")
-def waiting_tasks_queue_up_behind_ready_ones(patch: Patch) -> None:
-    _sorted_by(patch, lambda row: (row.phase, -row.priority, row.due_ns, row.id))
-
-
 @killed_by("test_no_more_than_the_limit_are_claimed")
 def the_limit_is_forgotten(patch: Patch) -> None:
     _wrap(patch, claiming, "claim", lambda original, book, r: original(book, attrs.evolve(r, limit=max(r.limit, 4))))
