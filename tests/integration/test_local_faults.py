@@ -60,7 +60,7 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-def run(script: str, *arguments: str, under: list[str], trace: Path, environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
+def run(script: str, *arguments: str, under: list[str], trace: Path, environment: dict[str, str] | None = None) -> Any:
     """Run a script with system calls that fail; strace must have made at least one of them fail."""
     if shutil.which("strace") is None:
         pytest.skip("strace is missing: apt-get install strace")

@@ -33,7 +33,7 @@ def test_the_ids_of_an_overlay_are_not_trusted() -> None:
 
 
 @pytest.mark.parametrize(("kind", "stale"), [("nfs", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False)])
-def test_remote_file_systems_may_answer_from_a_cache(kind: str, stale: bool) -> None:  # noqa: FBT001 - a table
+def test_remote_file_systems_may_answer_from_a_cache(kind: str, stale: bool) -> None:
     assert FileSystem(kind).may_be_stale is stale
 
 
