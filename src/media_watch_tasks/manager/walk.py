@@ -96,6 +96,7 @@ class Walk:
         if page.checkpoint is not None:
             self.reached = page.checkpoint
         whole = self._whole(page, diff)
+        seen = (*seen, *diff.found_again)
         listing = self._listings.after(page, whole)
         gone = tuple(join(page.directory, name) for name in self._listings.gone_below(page, whole))
         worth_it = bool(seen or first_listing or listing or diff.missing or gone)

@@ -90,6 +90,8 @@ class PageDiff:
     """False if the directory has never been listed completely."""
     listing: KnownListing | None = None
     """How the directory's last complete listing was recorded."""
+    found_again: tuple[MediaAsset, ...] = ()
+    """Of the unchanged ones those that a scan had marked absent: the record of the page names them as seen."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +108,7 @@ class PageRecord:
     listing: KnownListing | None = None
     """What to keep of a complete listing; None leaves what is stored."""
     scan_number: int = 0
-    """Of the scan that writes; absences are marked with it."""
+    """Of the scan that writes; absences are marked with it, unless an earlier scan has marked them."""
     absent: tuple[bytes, ...] = ()
     """Asset ids that were known as present and are not on the page: candidates, nothing more."""
     absent_directories: tuple[bytes, ...] = ()

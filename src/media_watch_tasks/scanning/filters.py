@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,8 @@ DEFAULT_EXCLUDED_NAMES = (
 
 _SPEC_VERSION = 1
 _HIDDEN = ".*"
+_AT_ONCE = 10_000
+"""Names of one folder that are judged as one text: more would only take more memory."""
 
 
 def _patterns(value: Iterable[str]) -> tuple[str, ...]:
@@ -117,12 +119,12 @@ class MediaFilter:
         if self.max_size is not None and self.max_size < self.min_size:
             raise ConfigurationError(f"no file is at least {self.min_size} and at most {self.max_size} bytes large")
 
-    def files(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:
+    def files(self, directory: bytes, names: Sequence[bytes]) -> list[bytes]:
         """Those names of files in a directory that may belong to the source, in the same order; size is not judged."""
         kept = self._without_excluded(directory, names)
         return kept if self.kinds is None else [name for name in kept if kind_of(name) in self.kinds]
 
-    def directories(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:
+    def directories(self, directory: bytes, names: Sequence[bytes]) -> list[bytes]:
         """Those names of folders in a directory that are to be listed, in the same order."""
         return self._without_excluded(directory, names)
 
@@ -167,11 +169,12 @@ class MediaFilter:
             raise ConfigurationError(f"this filter was written by another release: {spec!r}")
         return found
 
-    def _without_excluded(self, directory: bytes, names: Collection[bytes]) -> list[bytes]:
-        if not names:
-            return []
-        rejected = self._names.rejected((b"\0" + b"\0".join(names) + b"\0").lower())
-        kept = [name for name in names if name.lower() not in rejected] if rejected else list(names)
+    def _without_excluded(self, directory: bytes, names: Sequence[bytes]) -> list[bytes]:
+        kept: list[bytes] = []
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            rejected = self._names.rejected((b"\0" + b"\0".join(some) + b"\0").lower())
+            kept += [name for name in some if name.lower() not in rejected] if rejected else some
         if self._matches_path is None:
             return kept
         return [name for name, path in self._paths(directory, kept) if not self._matches_path(path)]

@@ -43,6 +43,30 @@ def test_incomplete_scan_calls_nothing_missing(rig: Any) -> None:
     assert manager.scan_and_enqueue_new().missing == 1
 
 
+def test_file_that_is_back_before_any_scan_was_complete_is_not_missing(rig: Any) -> None:
+    manager = _known(rig, 12)
+    file = rig.tree.file("0/3.mp4")
+    rig.tree.remove("0/3.mp4")
+    rig.tree.set_readable("1", readable=False)
+    assert not manager.scan_and_enqueue_new().complete
+    rig.tree.set_readable("1", readable=True)
+    rig.tree.put("0/3.mp4", file.data, mtime_ns=file.mtime_ns)
+    report = manager.scan_and_enqueue_new()
+    assert (report.complete, report.missing, report.new) == (True, 0, 0)
+    assert rig.heard(AssetMissing) == []
+
+
+def test_folders_that_stay_away_stay_in_quarantine(rig: Any) -> None:
+    manager = _known(rig, 30)
+    for directory in ("0", "1", "2"):
+        rig.tree.remove_directory(directory)
+    for _ in range(3):
+        assert manager.scan_and_enqueue_new().quarantine is not None
+        assert manager.sources()[0].held_absences == 30
+    assert rig.heard(QuarantineEnded) == []
+    assert manager.confirm_quarantine().missing == 30
+
+
 def test_missing_file_that_comes_back_is_not_sent_again(rig: Any) -> None:
     manager = _known(rig, 12)
     file = rig.tree.file("0/3.mp4")

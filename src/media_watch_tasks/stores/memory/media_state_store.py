@@ -109,16 +109,20 @@ class MemoryMediaStateStore(MediaStateStore):
             present = {name: state for name, state in known.items() if state.missing_since_ns is None}
             listed_before = source is not None and page.directory in source.listed
             listing = source.listings.get(page.directory) if source else None
+            marked = frozenset(source.absent) if source else frozenset[bytes]()
         if page.unchanged:
             return PageDiff(unchanged=len(present), listed_before=listed_before)
         new: list[MediaAsset] = []
         changed: list[MediaAsset] = []
+        found_again: list[MediaAsset] = []
         for asset in page.assets:
             state = present.get(asset.name)
             if state is None:
                 new.append(asset)
             elif state.fingerprint != asset.fingerprint:
                 changed.append(asset)
+            elif asset.asset_id in marked:
+                found_again.append(asset)
         return PageDiff(
             new=tuple(new),
             changed=tuple(changed),
@@ -126,6 +130,7 @@ class MemoryMediaStateStore(MediaStateStore):
             unchanged=len(page.rows) - len(new) - len(changed),
             listed_before=listed_before,
             listing=listing,
+            found_again=tuple(found_again),
         )
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
@@ -158,7 +163,9 @@ class MemoryMediaStateStore(MediaStateStore):
         with self._lock:
             source = self._sources.get(source_id)
             marked = [
-                state for state in self._present(source) if source and source.absent.get(state.asset_id) == scan_number
+                state
+                for state in self._present(source)
+                if source and source.absent.get(state.asset_id, scan_number + 1) <= scan_number
             ]
         return _behind(marked, after)[:limit]
 
@@ -167,7 +174,9 @@ class MemoryMediaStateStore(MediaStateStore):
         wanted = set(fingerprints)
         with self._lock:
             source = self._sources.get(source_id)
-            return tuple(state for state in source.all_assets() if state.fingerprint in wanted) if source else ()
+            known = [state for state in source.all_assets() if state.fingerprint in wanted] if source else []
+        found = {each: [state for state in known if state.fingerprint == each][:100] for each in wanted}
+        return tuple(state for states in found.values() for state in states)
 
     def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
         """See `MediaStateStore`."""
@@ -179,6 +188,7 @@ class MemoryMediaStateStore(MediaStateStore):
             directory, name = split(asset_id)
             del source.assets[directory][name]
             source.absent.pop(asset_id, None)
+            source.absent.pop(to.asset_id, None)
             moved = attrs.evolve(
                 known,
                 asset_id=to.asset_id,
@@ -239,6 +249,8 @@ class MemoryMediaStateStore(MediaStateStore):
         with self._lock:
             for asset_id in asset_ids:
                 known = self._find(source_id, asset_id)
+                if known is not None:
+                    self._sources[source_id].absent.pop(asset_id, None)
                 if known is not None and known.missing_since_ns is None:
                     self._put(self._sources[source_id], attrs.evolve(known, missing_since_ns=now))
                     marked += 1
@@ -265,11 +277,21 @@ class MemoryMediaStateStore(MediaStateStore):
         return (state for state in source.all_assets() if state.missing_since_ns is None) if source else iter(())
 
     def _mark_absent(self, source: SourceEntry, record: PageRecord) -> None:
-        for asset_id in record.absent:
-            source.absent[asset_id] = record.scan_number
-        for state in self._present(source) if record.absent_directories else ():
-            if any(is_below(state.asset.directory, gone) for gone in record.absent_directories):
-                source.absent[state.asset_id] = record.scan_number
+        known = {state.asset_id for state in source.all_assets()} if record.absent else set()
+        marked = [asset_id for asset_id in record.absent if asset_id in known]
+        gone_with_directory = self._present(source) if record.absent_directories else ()
+        marked.extend(
+            state.asset_id
+            for state in gone_with_directory
+            if any(is_below(state.asset.directory, gone) for gone in record.absent_directories)
+        )
+        for asset_id in marked:
+            source.absent.setdefault(asset_id, record.scan_number)
+        # Where something is marked the next scan has to look, or what is back would keep its mark.
+        for directory, listing in source.listings.items():
+            touched = any(split(asset_id)[0] == directory for asset_id in marked)
+            if touched or any(is_below(directory, gone) for gone in record.absent_directories):
+                source.listings[directory] = attrs.evolve(listing, trusted=False)
 
     def _place(self, source_id: str) -> SourceEntry:
         return self._sources.setdefault(source_id, SourceEntry(SourceState(source_id=source_id)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key, split
-from media_watch_tasks.model.scans import DirectoryStamp
-from media_watch_tasks.model.sources import AssetState, KnownListing, PageRecord
+from media_watch_tasks.model.scans import DirectoryStamp, ScanPage
+from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets, asset_state
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
@@ -23,31 +25,47 @@ SELECT {LISTING_COLUMNS} FROM directory AS d JOIN directory_listing AS l ON l.di
 WHERE d.source = {_SOURCE} AND d.path = ?
 """  # noqa: S608 - made of constants
 _WRITE_LISTING = "INSERT OR REPLACE INTO directory_listing VALUES (?, ?, ?, ?, ?, ?, ?)"
+# The mark of the earliest scan stays: scans that were cut off write marks too, and a directory that is gone is said to
+# be gone once.
 _MARK = """
 INSERT INTO absent_asset (source, directory, name, scan)
 SELECT d.source, d.id, ?, ? FROM directory AS d WHERE d.source = ? AND d.path = ?
-ON CONFLICT (source, directory, name) DO UPDATE SET scan = excluded.scan
+ON CONFLICT (source, directory, name) DO NOTHING
 """
-_MARK_BELOW = """
+_BELOW = "d.source = ? AND (d.path = ? OR (d.path > ? AND d.path < ?))"
+_MARK_BELOW = f"""
 INSERT INTO absent_asset (source, directory, name, scan)
-SELECT d.source, d.id, a.name, ? FROM directory AS d JOIN asset AS a ON a.directory = d.id
-WHERE d.source = ? AND (d.path = ? OR (d.path > ? AND d.path < ?)) AND a.missing_since_ns IS NULL
-ON CONFLICT (source, directory, name) DO UPDATE SET scan = excluded.scan
+SELECT d.source, d.id, a.name, ? FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id
+WHERE {_BELOW} AND a.missing_since_ns IS NULL
+ON CONFLICT (source, directory, name) DO NOTHING
+"""  # noqa: S608 - made of constants
+# Where something is marked the next scan has to look: an unlisted directory would leave the mark on what came back.
+_DISTRUST = """
+UPDATE directory_listing SET trusted = 0
+WHERE trusted AND directory = (SELECT id FROM directory WHERE source = ? AND path = ?)
 """
-_UNMARK = "DELETE FROM absent_asset WHERE source = ? AND directory = ? AND name = ?"
+_DISTRUST_BELOW = f"""
+UPDATE directory_listing SET trusted = 0
+WHERE trusted AND directory IN (SELECT d.id FROM directory AS d WHERE {_BELOW})
+"""  # noqa: S608 - made of constants
+_MARKED = f"""
+SELECT x.name FROM directory AS d CROSS JOIN absent_asset AS x ON x.source = d.source AND x.directory = d.id
+WHERE d.source = {_SOURCE} AND d.path = ? AND x.name BETWEEN ? AND ?
+"""  # noqa: S608 - made of constants
 _ASSETS = f"SELECT d.path, a.name, {ASSET_COLUMNS} FROM"
 _IN_DIRECTORY = f"""
 CROSS JOIN directory AS d ON d.id = x.directory
 CROSS JOIN asset AS a ON a.directory = x.directory AND a.name = x.name {ASSET_METADATA}
 """
+# In the order of the key: a million absences are read in portions without being sorted each time.
 _ABSENT = f"""
 {_ASSETS} absent_asset AS x {_IN_DIRECTORY}
-WHERE x.source = {_SOURCE} AND x.scan = ? AND a.missing_since_ns IS NULL AND (d.path, a.name) > (?, ?)
-ORDER BY d.path, a.name LIMIT ?
+WHERE x.source = {_SOURCE} AND (x.directory, x.name) > (?, ?) AND x.scan <= ? AND a.missing_since_ns IS NULL
+ORDER BY x.directory, x.name LIMIT ?
 """
 _SAME_VERSION = f"""
 {_ASSETS} asset AS a CROSS JOIN directory AS d ON d.id = a.directory {ASSET_METADATA}
-WHERE a.size = ? AND a.mtime_ns = ? AND d.source = {_SOURCE} LIMIT 100
+WHERE a.mtime_ns = ? AND a.size = ? AND d.source = {_SOURCE} LIMIT 100
 """
 _SAMPLE = f"""
 {_ASSETS} (
@@ -58,15 +76,21 @@ _SAMPLE = f"""
 _UNDESCRIBED = f"""
 {_ASSETS} directory AS d CROSS JOIN asset AS a ON a.directory = d.id {ASSET_METADATA}
 WHERE d.source = {_SOURCE} AND a.missing_since_ns IS NULL AND (m.size, m.mtime_ns) IS NOT (a.size, a.mtime_ns)
-    AND (d.path > ? OR (d.path = ? AND a.name > ?))
+    AND {{behind}}
 ORDER BY d.path, a.name LIMIT ?
 """
+_UNDESCRIBED_IN_DIRECTORY = _UNDESCRIBED.format(behind="d.path = ? AND a.name > ?")
+_UNDESCRIBED_BEHIND = _UNDESCRIBED.format(behind="d.path > ?")
+_KNOWN = f"""
+SELECT d.source, a.directory FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id
+WHERE d.source = {_SOURCE} AND d.path = ? AND a.name = ?
+"""  # noqa: S608 - made of constants
 _PLACE = f"SELECT id FROM directory WHERE source = {_SOURCE} AND path = ?"  # noqa: S608 - made of constants
 _ADD_PLACE = "INSERT INTO directory (source, path) SELECT id, ? FROM source WHERE source_id = ? RETURNING id"
 _FORGET_ASSET = "DELETE FROM {table} WHERE directory = ? AND name = ?"
 _MOVE_ASSET = """
 UPDATE asset SET directory = ?, name = ?, size = ?, mtime_ns = ?, file_id = ?, missing_since_ns = NULL
-WHERE directory = ? AND name = ? RETURNING 1
+WHERE directory = ? AND name = ?
 """
 _MOVE_METADATA = "UPDATE metadata SET directory = ?, name = ? WHERE directory = ? AND name = ?"
 
@@ -83,8 +107,12 @@ class Absences(KnownAssets):
         self, source_id: str, scan_number: int, *, after: bytes | None = None, limit: int = 1000
     ) -> Sequence[AssetState]:
         """See `MediaStateStore`."""
-        path, name = _behind(after)
-        return self._states(source_id, _ABSENT, (to_sql(source_id), scan_number, path, name, limit))
+        source, behind = to_sql(source_id), (-1, b"")
+        if after is not None:
+            path, name = _place(after)
+            ((directory,),) = self.database.execute(_PLACE, (source, path)) or [(-1,)]
+            behind = (directory, name)
+        return self._states(source_id, _ABSENT, (source, *behind, scan_number, limit))
 
     def same_version(self, source_id: str, fingerprints: Sequence[Fingerprint]) -> Sequence[AssetState]:
         """See `MediaStateStore`."""
@@ -92,7 +120,7 @@ class Absences(KnownAssets):
         return tuple(
             state
             for size, mtime_ns in fingerprints
-            for state in self._states(source_id, _SAME_VERSION, (size, mtime_ns, source))
+            for state in self._states(source_id, _SAME_VERSION, (mtime_ns, size, source))
         )
 
     def sample_assets(self, source_id: str, count: int) -> Sequence[AssetState]:
@@ -100,9 +128,13 @@ class Absences(KnownAssets):
         return self._states(source_id, _SAMPLE, (to_sql(source_id), count))
 
     def undescribed(self, source_id: str, *, after: bytes | None = None, limit: int = 1000) -> Sequence[AssetState]:
-        """See `MediaStateStore`."""
-        path, name = _behind(after)
-        return self._states(source_id, _UNDESCRIBED, (to_sql(source_id), path, path, name, limit))
+        """See `MediaStateStore`. The order is that of a scan."""
+        source = to_sql(source_id)
+        path, name = (b"", b"") if after is None else _place(after)
+        found = self._states(source_id, _UNDESCRIBED_IN_DIRECTORY, (source, path, name, limit))
+        if len(found) < limit:
+            found = (*found, *self._states(source_id, _UNDESCRIBED_BEHIND, (source, path, limit - len(found))))
+        return found
 
     def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
         """See `MediaStateStore`."""
@@ -110,19 +142,34 @@ class Absences(KnownAssets):
         (old_path, old_name), (path, name) = _place(asset_id), _place(to.asset_id)
         execute = self.database.execute
         with self.transaction():
-            old = execute(_PLACE, (source, old_path))
-            if not old:
+            known = execute(_KNOWN, (source, old_path, old_name))
+            if not known:
                 return False
-            place = execute(_PLACE, (source, path)) or execute(_ADD_PLACE, (path, source))
-            here, there = old[0][0], place[0][0]
-            for table in ("metadata", "asset"):
-                execute(_FORGET_ASSET.format(table=table), (there, name))
+            ((source_row, origin),) = known
+            ((target,),) = execute(_PLACE, (source, path)) or execute(_ADD_PLACE, (path, source))
+            if (origin, old_name) != (target, name):
+                for table in ("metadata", "asset"):
+                    execute(_FORGET_ASSET.format(table=table), (target, name))
+            self.unmark(source_row, origin, [old_name])
+            self.unmark(source_row, target, [name])
             version = (to.size, to.mtime_ns, file_id_to_sql(to.file_id))
-            moved = execute(_MOVE_ASSET, (there, name, *version, here, old_name))
-            execute(_MOVE_METADATA, (there, name, here, old_name))
-            for directory in {here, there}:
+            execute(_MOVE_ASSET, (target, name, *version, origin, old_name))
+            execute(_MOVE_METADATA, (target, name, origin, old_name))
+            for directory in {origin, target}:
                 refresh_digest(self.database, directory)
-        return bool(moved)
+        return True
+
+    def found_again(self, page: ScanPage, diff: PageDiff) -> PageDiff:
+        """The diff with those unchanged assets of the page that are marked absent."""
+        if not diff.unchanged:
+            return diff
+        place = (to_sql(page.source_id), order_key(page.directory), page.rows[0][0], page.rows[-1][0])
+        marked = {name for (name,) in self.database.execute(_MARKED, place)}
+        marked.difference_update(each.name for each in (*diff.new, *diff.changed))
+        if not marked:
+            return diff
+        again = tuple(asset for asset, row in zip(page.assets, page.rows, strict=True) if row[0] in marked)
+        return attrs.evolve(diff, found_again=again)
 
     def write_listing(self, directory: int, listing: KnownListing) -> None:
         """Keep the listing of a directory; inside a transaction."""
@@ -142,17 +189,17 @@ class Absences(KnownAssets):
 
     def mark_absent(self, source: int, record: PageRecord) -> None:
         """Mark the candidates that a page names; inside a transaction."""
-        marks = [(name, record.scan_number, source, path) for path, name in map(_place, record.absent)]
-        if marks:
+        places = [_place(asset_id) for asset_id in record.absent]
+        if places:
+            marks = [(name, record.scan_number, source, path) for path, name in places]
             self.database.executemany(_MARK, marks)
+            self.database.executemany(_DISTRUST, [(source, path) for path in {path for path, _name in places}])
         for directory in record.absent_directories:
             path = order_key(directory)
             # Everything below begins with the path and NUL, and comes before the path and the byte after NUL.
-            self.database.execute(_MARK_BELOW, (record.scan_number, source, path, path + b"\0", path + b"\1"))
-
-    def unmark(self, source: int, directory: int, names: Sequence[bytes]) -> None:
-        """These assets were seen; inside a transaction."""
-        self.database.executemany(_UNMARK, [(source, directory, name) for name in names])
+            below = (source, path, path + b"\0", path + b"\1")
+            self.database.execute(_MARK_BELOW, (record.scan_number, *below))
+            self.database.execute(_DISTRUST_BELOW, below)
 
     def _states(self, source_id: str, sql: str, params: Row) -> Sequence[AssetState]:
         rows = self.database.execute(sql, params)
@@ -173,7 +220,3 @@ def listing_from_row(row: Row) -> KnownListing:
 def _place(asset_id: bytes) -> tuple[bytes, bytes]:
     directory, name = split(asset_id)
     return order_key(directory), name
-
-
-def _behind(after: bytes | None) -> tuple[bytes, bytes]:
-    return (b"", b"") if after is None else _place(after)

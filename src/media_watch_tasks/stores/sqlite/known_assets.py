@@ -44,7 +44,9 @@ RETURNING 1
 _MARK_MISSING = """
 UPDATE asset SET missing_since_ns = ? WHERE directory = ? AND name = ? AND missing_since_ns IS NULL RETURNING 1
 """
-_DIRECTORY = f"SELECT id FROM directory WHERE source = {_SOURCE} AND path = ?"  # noqa: S608 - made of constants
+_ANY_MARK = "SELECT 1 FROM absent_asset WHERE source = ? AND directory = ? LIMIT 1"
+_UNMARK = "DELETE FROM absent_asset WHERE source = ? AND directory = ? AND name = ?"
+_DIRECTORY = f"SELECT source, id FROM directory WHERE source = {_SOURCE} AND path = ?"  # noqa: S608 - made of constants
 # Metadata of the version that stands there is not given up for that of another one.
 _WRITE_METADATA = f"""
 INSERT INTO metadata (directory, name, size, mtime_ns, json)
@@ -132,6 +134,11 @@ class KnownAssets(SharesDatabase):
         known, missing = self.database.execute(_COUNT, (to_sql(source_id),))[0]
         return known - missing, missing
 
+    def unmark(self, source: int, directory: int, names: Sequence[bytes]) -> None:
+        """These assets are no candidates for absence any more; inside a transaction."""
+        if names and self.database.execute(_ANY_MARK, (source, directory)):
+            self.database.executemany(_UNMARK, [(source, directory, name) for name in names])
+
     def _write_each(self, source_id: str, asset_ids: Iterable[bytes], write: Callable[[int, bytes], bool]) -> int:
         """Call `write(directory, asset_id)` for the assets of known directories; how often it said that it wrote."""
         by_directory: dict[bytes, list[bytes]] = {}
@@ -139,11 +146,12 @@ class KnownAssets(SharesDatabase):
             by_directory.setdefault(_place(asset_id)[0], []).append(asset_id)
         if not by_directory:
             return 0
-        source, total = to_sql(source_id), 0
+        total = 0
         with self.transaction():
             for path, inside in by_directory.items():
-                for (directory,) in self.database.execute(_DIRECTORY, (source, path)):
+                for source, directory in self.database.execute(_DIRECTORY, (to_sql(source_id), path)):
                     written = sum(write(directory, asset_id) for asset_id in inside)
+                    self.unmark(source, directory, [split(asset_id)[1] for asset_id in inside])
                     if written:
                         refresh_digest(self.database, directory)
                     total += written

@@ -39,7 +39,8 @@ SELECT d.listed, (SELECT count(*) FROM asset AS a WHERE a.directory = d.id AND a
 {_DIRECTORY}
 """  # noqa: S608 - made of constants
 _LISTED = f"""
-SELECT d.listed, d.digest, {LISTING_COLUMNS}
+SELECT d.listed, d.digest,
+    EXISTS (SELECT 1 FROM absent_asset AS x WHERE x.source = d.source AND x.directory = d.id), {LISTING_COLUMNS}
 FROM directory AS d LEFT JOIN directory_listing AS l ON l.directory = d.id
 WHERE d.source = (SELECT id FROM source WHERE source_id = ?) AND d.path = ?
 """  # noqa: S608 - made of constants
@@ -88,18 +89,20 @@ class ScannedPages(ScanLeases, Absences):
             rows = self.database.execute(_KNOWN_COUNT, place)
             listed, present = rows[0] if rows else (0, 0)
             return PageDiff(unchanged=present, listed_before=bool(listed))
-        listing = None
+        listing, any_mark = None, True
         if page.complete:
             rows = self.database.execute(_LISTED, place)
             if not rows:
                 return PageDiff(new=tuple(page.assets), listed_before=False)
-            listed, digest, *columns = rows[0]
+            listed, digest, any_mark, *columns = rows[0]
             listing = None if columns[0] is None else listing_from_row(tuple(columns))
             if after is None and digest is not None and digest == listing_digest(page.rows):
-                return PageDiff(unchanged=len(page.rows), listed_before=bool(listed), listing=listing)
+                same = PageDiff(unchanged=len(page.rows), listed_before=bool(listed), listing=listing)
+                return self.found_again(page, same) if any_mark else same
         known = self._known(page, after)
         listed_before = bool(known.pop()[1]) if known else False
-        return _difference(page, known, listed_before=listed_before, listing=listing)
+        diff = _difference(page, known, listed_before=listed_before, listing=listing)
+        return self.found_again(page, diff) if any_mark else diff
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         """See `MediaStateStore`."""

@@ -83,9 +83,9 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         PRIMARY KEY (directory, name)
     ) WITHOUT ROWID
     """,
-    # For files that were moved: who else had this size and time?
-    "CREATE INDEX asset_version ON asset (size, mtime_ns)",
-    # Candidates for absence, and the scan that did not find them.
+    # For files that were moved: who else had this time and size? The time first: files of one folder are of one time.
+    "CREATE INDEX asset_version ON asset (mtime_ns, size)",
+    # Candidates for absence, and the first scan that did not find them.
     """
     CREATE TABLE absent_asset (
         source INTEGER NOT NULL,
@@ -97,8 +97,8 @@ MEDIA_SCHEMA: tuple[str, ...] = (
     """,
     # An asset changed by hand must not hide behind the digest of its directory. `record_page` alone inserts assets.
     """
-    CREATE TRIGGER asset_changed AFTER UPDATE OF name, size, mtime_ns, missing_since_ns ON asset BEGIN
-        UPDATE directory SET digest = NULL WHERE id = new.directory AND digest IS NOT NULL;
+    CREATE TRIGGER asset_changed AFTER UPDATE OF directory, name, size, mtime_ns, missing_since_ns ON asset BEGIN
+        UPDATE directory SET digest = NULL WHERE id IN (old.directory, new.directory) AND digest IS NOT NULL;
     END
     """,
     """

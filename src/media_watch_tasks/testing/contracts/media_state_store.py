@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from media_watch_tasks.testing.contracts.media_state_store_absences import (
+    AbsenceContract,
+    ListingContract,
+    MoveContract,
+)
 from media_watch_tasks.testing.contracts.media_state_store_assets import KnownAssetContract
 from media_watch_tasks.testing.contracts.media_state_store_history import HistoryContract
 from media_watch_tasks.testing.contracts.media_state_store_pages import PageDiffContract, PageRecordContract
@@ -16,6 +21,9 @@ class MediaStateStoreContract(
     PageDiffContract,
     PageRecordContract,
     KnownAssetContract,
+    AbsenceContract,
+    ListingContract,
+    MoveContract,
     HistoryContract,
 ):
     """What every `MediaStateStore` keeps to.

@@ -215,6 +215,7 @@ class ResolverChangesContract(ResolverStreamsContract):
         with classified_as(AssetChanged):
             _read_all(media)
 
+    @needs("watches_streams")
     @pytest.mark.parametrize("portion", [100_000, 2_000_000])
     @pytest.mark.parametrize("change", _CHANGES)
     def test_a_version_that_changes_while_it_is_read_does_not_end_well(
@@ -227,6 +228,7 @@ class ResolverChangesContract(ResolverStreamsContract):
                 done = _read_on(stream.read, portion, done)
         assert done < clip.size, "all bytes were handed out before the change was told"
 
+    @needs("watches_streams")
     @pytest.mark.parametrize("change", ["grown", "replaced", "given another time"])
     def test_a_change_in_the_last_moment_is_told(self, place: Place, change: str) -> None:
         # The whole file fits into any buffer: what is told must be true when the last bytes are handed out.

@@ -98,6 +98,9 @@ class SourceSuite:
     """False where the place cannot be taken away and brought back."""
     holds_links: ClassVar[bool] = True
     """False where there are no symbolic links."""
+    watches_streams: ClassVar[bool] = True
+    """False where a stream does not tell that its file changes while it is read: the manager's own look at the file
+    after the upload is then the only one."""
     keeps_open_files: ClassVar[bool] = True
     """False where a file cannot be deleted, or cannot be read on, while it is open."""
     mtime_step_ns: ClassVar[int] = 1
