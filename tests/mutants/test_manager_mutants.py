@@ -143,7 +143,7 @@ def runs_take_a_task_again_and_again(patch: Patch) -> None:
 
 @killed_by("test_manager_running.py::test_upload_without_progress_is_cut_off_and_retried")
 def stalled_uploads_count_as_cancelled(patch: Patch) -> None:
-    judge = attempt.judge
+    judge = outcomes.judge
 
     def released(claim: Any, error: Any, **named: Any) -> Any:
         outcome = judge(claim, error, **named)

@@ -196,7 +196,7 @@ class SmbMediaScanner(MediaScanner, Filters):
                     continue
             if size >= smallest and (largest is None or size <= largest):
                 plain[name] = (name, size, mtime_ns, signed_id(file_id))
-        kept = self._filter.files(directory, plain)
+        kept = self._filter.files(directory, tuple(plain))
         kept.sort()
         rows: Sequence[_Row] = [plain[name] for name in kept]
         return rows, sorted(self._filter.directories(directory, folders))
