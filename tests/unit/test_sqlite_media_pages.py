@@ -220,6 +220,7 @@ def test_an_asset_of_another_directory_is_refused(store: SqliteMediaStateStore, 
         absences._MARK_BELOW,
         absences._MARKED,
         absences._DISTRUST,
+        absences._DISTRUST_BELOW,
         absences._ABSENT,
         absences._SAME_VERSION,
         absences._UNDESCRIBED_IN_DIRECTORY,
@@ -234,6 +235,13 @@ def test_hot_statements_search_by_key_and_sort_nothing(store: SqliteMediaStateSt
     assert scans == []
     assert [step for step in steps if "TEMP B-TREE" in step] == []
     assert [step for step in steps if step.startswith("SEARCH")] != []
+
+
+@pytest.mark.parametrize("statement", [absences._MARK_BELOW, absences._DISTRUST_BELOW])
+def test_what_is_below_a_directory_is_a_range_of_keys(store: SqliteMediaStateStore, statement: str) -> None:
+    # A share whose ten thousand folders are gone at once is walked through once, not ten thousand times.
+    plan = store.database.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
+    assert any("(source=? AND path>? AND path<?)" in detail for *_numbers, detail in plan)
 
 
 def test_stores_of_one_file_share_a_transaction_and_others_do_not(tmp_path: Path) -> None:
