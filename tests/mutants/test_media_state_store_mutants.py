@@ -300,6 +300,81 @@ class NormalisesNames(MemoryMediaStateStore):
         return attrs.evolve(diff, new=new)
 
 
+@killed_by("test_a_scan_answers_for_itself_and_earlier_ones")
+class EachScanAnswersForItselfAlone(MemoryMediaStateStore):
+    """A folder that stays away is found gone once, and then nobody knows of it."""
+
+    def absent_assets(
+        self, source_id: str, scan_number: int, *, after: bytes | None = None, limit: int = 1000
+    ) -> Sequence[AssetState]:
+        marks = self._place(source_id).absent
+        found = super().absent_assets(source_id, scan_number, after=after, limit=limit)
+        return tuple(state for state in found if marks[state.asset_id] == scan_number)
+
+
+@killed_by(
+    "test_an_asset_that_is_on_a_page_again_is_named_and_then_no_candidate",
+    "test_each_page_of_a_directory_finds_its_own_again",
+)
+class WhatIsBackIsNotNoticed(MemoryMediaStateStore):
+    """A share that showed nothing for a moment: all its files are called missing by the next scan."""
+
+    def diff_page(self, page: ScanPage, *, after: bytes | None = None) -> PageDiff:
+        return attrs.evolve(super().diff_page(page, after=after), found_again=())
+
+
+@killed_by("test_a_fresh_look_ends_a_candidacy")
+class LooksDoNotCountAsSeen(MemoryMediaStateStore):
+    def update_seen(self, source_id: str, found: Mapping[bytes, Fingerprint]) -> None:
+        marks = dict(self._place(source_id).absent)
+        super().update_seen(source_id, found)
+        self._place(source_id).absent.update(marks)
+
+
+@killed_by("test_a_directory_that_is_gone_takes_everything_below_with_it")
+class NamesakesGoToo(MemoryMediaStateStore):
+    """Takes `ef` for a part of `e`."""
+
+    def _mark_absent(self, source: SourceEntry, record: PageRecord) -> None:
+        for state in self._present(source):
+            if record.absent_directories and state.asset_id.startswith(record.absent_directories):
+                source.absent[state.asset_id] = record.scan_number
+
+
+@killed_by("test_a_listing_is_not_trusted_while_something_is_marked_absent")
+class TrustStays(MemoryMediaStateStore):
+    """A directory with a mark is left unlisted, and the mark is never looked at again."""
+
+    def _mark_absent(self, source: SourceEntry, record: PageRecord) -> None:
+        listings = dict(source.listings)
+        super()._mark_absent(source, record)
+        source.listings.update(listings)
+
+
+@killed_by("test_what_is_known_goes_with_a_moved_asset")
+class MovesAreNewFiles(MemoryMediaStateStore):
+    def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
+        moved = super().move_asset(source_id, asset_id, to)
+        if moved:
+            del self._sources[source_id].assets[to.directory][to.name]
+            self._see(self._sources[source_id], to, baseline=False)
+        return moved
+
+
+@killed_by("test_an_asset_that_is_not_known_moves_nothing")
+class ClearsTheTargetFirst(MemoryMediaStateStore):
+    def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
+        self._place(source_id).assets.get(to.directory, {}).pop(to.name, None)
+        return super().move_asset(source_id, asset_id, to)
+
+
+@killed_by("test_assets_without_metadata_of_their_version_are_undescribed")
+class OnceDescribedIsEnough(MemoryMediaStateStore):
+    def undescribed(self, source_id: str, *, after: bytes | None = None, limit: int = 1000) -> Sequence[AssetState]:
+        found = super().undescribed(source_id, after=after, limit=10_000)
+        return tuple(state for state in found if state.metadata is None)[:limit]
+
+
 @pytest.mark.parametrize(("mutant", "test"), MUTANTS)
 def test_a_wrong_store_is_found_out(mutant: Mutant, test: str, assert_killed: Kill) -> None:
     assert_killed(lambda patch: patch.setattr(media_state_store, "MemoryMediaStateStore", mutant), f"{SUITE}::{test}")

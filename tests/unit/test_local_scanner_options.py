@@ -16,6 +16,7 @@ from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.model.scans import KnownDirectory, ScanPage
 from media_watch_tasks.scanning import MediaFilter
 from media_watch_tasks.testing.contracts.page_rules import check_pages, directories_of, paths_of
+from media_watch_tasks.testing.permissions import permissions_enforced
 
 CANCEL = CancelToken()
 
@@ -167,6 +168,17 @@ def test_a_file_is_no_root(tmp_path: Path) -> None:
 def test_a_missing_root_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SourceOfflineError, match="is the disk mounted"):
         LocalMediaScanner(tmp_path / "none").identify(cancel=CANCEL)
+
+
+def test_a_root_that_cannot_be_read_is_offline(tmp_path: Path) -> None:
+    fill(tmp_path, ["root/a.mov"])
+    (tmp_path / "root").chmod(0)
+    scanner = LocalMediaScanner(tmp_path / "root")
+    with permissions_enforced():
+        for work in (lambda: scanner.identify(cancel=CANCEL), lambda: list(scanner.scan_assets(cancel=CANCEL))):
+            with pytest.raises(SourceOfflineError, match="permission denied"):
+                work()
+    (tmp_path / "root").chmod(0o700)
 
 
 def test_another_folder_has_another_identity(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
 from media_watch_tasks.model.tasks import NewTask, TaskState
-from media_watch_tasks.stores.sqlite import known_assets, scanned_pages
+from media_watch_tasks.stores.sqlite import absences, known_assets, scanned_pages
 from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
 from media_watch_tasks.stores.sqlite.stores import SqliteStores
 from media_watch_tasks.testing.contracts.media_state_store_base import MTIME, SOURCE, asset, row
@@ -213,6 +213,18 @@ def test_an_asset_of_another_directory_is_refused(store: SqliteMediaStateStore, 
         known_assets._SEE_AGAIN,
         known_assets._MARK_MISSING,
         known_assets._DIRECTORY,
+        known_assets._ANY_MARK,
+        known_assets._UNMARK,
+        absences._LISTING,
+        absences._MARK,
+        absences._MARK_BELOW,
+        absences._MARKED,
+        absences._DISTRUST,
+        absences._DISTRUST_BELOW,
+        absences._ABSENT,
+        absences._SAME_VERSION,
+        absences._UNDESCRIBED_IN_DIRECTORY,
+        absences._UNDESCRIBED_BEHIND,
     ],
 )
 def test_hot_statements_search_by_key_and_sort_nothing(store: SqliteMediaStateStore, statement: str) -> None:
@@ -223,6 +235,13 @@ def test_hot_statements_search_by_key_and_sort_nothing(store: SqliteMediaStateSt
     assert scans == []
     assert [step for step in steps if "TEMP B-TREE" in step] == []
     assert [step for step in steps if step.startswith("SEARCH")] != []
+
+
+@pytest.mark.parametrize("statement", [absences._MARK_BELOW, absences._DISTRUST_BELOW])
+def test_what_is_below_a_directory_is_a_range_of_keys(store: SqliteMediaStateStore, statement: str) -> None:
+    # A share whose ten thousand folders are gone at once is walked through once, not ten thousand times.
+    plan = store.database.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
+    assert any("(source=? AND path>? AND path<?)" in detail for *_numbers, detail in plan)
 
 
 def test_stores_of_one_file_share_a_transaction_and_others_do_not(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ INSERT INTO absent_asset (source, directory, name, scan)
 SELECT d.source, d.id, ?, ? FROM directory AS d WHERE d.source = ? AND d.path = ?
 ON CONFLICT (source, directory, name) DO NOTHING
 """
-_BELOW = "d.source = ? AND (d.path = ? OR (d.path > ? AND d.path < ?))"
+# From the path to the path and the byte after NUL: itself, and all that begins with it and NUL.
+_BELOW = "d.source = ? AND d.path >= ? AND d.path < ?"
 _MARK_BELOW = f"""
 INSERT INTO absent_asset (source, directory, name, scan)
 SELECT d.source, d.id, a.name, ? FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id
@@ -196,8 +197,7 @@ class Absences(KnownAssets):
             self.database.executemany(_DISTRUST, [(source, path) for path in {path for path, _name in places}])
         for directory in record.absent_directories:
             path = order_key(directory)
-            # Everything below begins with the path and NUL, and comes before the path and the byte after NUL.
-            below = (source, path, path + b"\0", path + b"\1")
+            below = (source, path, path + b"\1")
             self.database.execute(_MARK_BELOW, (record.scan_number, *below))
             self.database.execute(_DISTRUST_BELOW, below)
 
