@@ -9,7 +9,7 @@ from media_watch_tasks.stores.memory.task_book import TaskBook
 from media_watch_tasks.stores.memory.task_row import Row
 from media_watch_tasks.stores.phases import CRASHES_BEFORE_ALONE, Phase, crash_delay_ns
 
-__all__ = ["claim", "take_back"]
+__all__ = ["begin", "claim", "take_back"]
 
 
 def take_back(book: TaskBook, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None = None) -> int:

@@ -15,11 +15,11 @@ from types import ModuleType
 
 from media_watch_tasks.clock import SystemClock
 
-fcntl: ModuleType | None
+_fcntl: ModuleType | None
 try:
-    import fcntl
+    import fcntl as _fcntl
 except ImportError:  # not a POSIX system: leases alone decide there
-    fcntl = None
+    _fcntl = None
 
 __all__ = ["WorkerLocks", "host_id"]
 
@@ -43,11 +43,11 @@ class WorkerLocks:
 
     def hold(self, worker_id: str) -> None:
         """Make the file of a worker of this process, and lock it. Raises OSError if that cannot be done."""
-        if fcntl is None:
+        if _fcntl is None:
             return
         descriptor = self._create(worker_id)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
         except BaseException:
             os.close(descriptor)
             raise
@@ -55,14 +55,14 @@ class WorkerLocks:
 
     def is_dead(self, worker_id: str) -> bool:
         """True if the worker's file is there and nobody holds its lock."""
-        if fcntl is None or worker_id in self._held:
+        if _fcntl is None or worker_id in self._held:
             return False
         try:
             descriptor = os.open(self._path(worker_id), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
         except OSError:
             return False
         finally:
