@@ -90,3 +90,7 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", _link)
     app.connect("autodoc-process-docstring", _keep, priority=100)
     app.connect("autodoc-process-docstring", _restore, priority=900)
+
+
+# A part of the room that no user meets.
+nitpick_ignore = [("py:class", "media_watch_tasks.smb.session.ShareSession")]
