@@ -154,12 +154,19 @@ def test_threads_write_one_after_the_other(database: Database) -> None:
     assert numbers(database) == list(range(1, 201))
 
 
-def test_changes_counts_the_rows_of_the_last_statement(database: Database) -> None:
+def test_a_writing_statement_tells_how_many_rows_it_wrote(database: Database) -> None:
     with database.transaction():
         insert(database, 1, 2, 3)
         before = database.total_changes()
-        database.execute("UPDATE t SET y = ? WHERE x > ?", (b"\0\xff", 1))
-        assert (database.changes(), database.total_changes() - before) == (2, 2)
+        written = database.write("UPDATE t SET y = ? WHERE x > ?", (b"\0\xff", 1))
+        assert (written, database.total_changes() - before) == (2, 2)
+        assert database.write("UPDATE t SET y = 1 WHERE x > 99") == 0
+
+
+def test_an_insert_tells_the_id_of_its_row(database: Database) -> None:
+    with database.transaction():
+        assert database.insert("INSERT INTO t (x) VALUES (?)", (77,)) == 77
+        assert database.insert("INSERT INTO t (x) SELECT 6 WHERE FALSE") is None
 
 
 def test_the_data_version_tells_of_every_commit(database: Database, other: Database) -> None:
@@ -176,7 +183,7 @@ def test_the_data_version_tells_of_every_commit(database: Database, other: Datab
 
 
 def test_many_rows_at_once_need_a_transaction(database: Database) -> None:
-    with pytest.raises(RuntimeError, match="needs a transaction"):
+    with pytest.raises(RuntimeError, match="transaction is needed"):
         insert(database, 1)
     assert numbers(database) == []
 

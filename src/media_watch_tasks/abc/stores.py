@@ -270,7 +270,7 @@ class TaskStore(ABC):
 
     @abstractmethod
     def last_token(self) -> int:
-        """The token of the latest claim, 0 before the first: a `floor` for `ClaimRequest`."""
+        """The highest token that this object has given out, 0 before the first: a `floor` for `ClaimRequest`."""
 
     @abstractmethod
     def next_due_ns(self, routes: Sequence[Route]) -> int | None:

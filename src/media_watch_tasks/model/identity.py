@@ -8,6 +8,8 @@ normalised: NFC and NFD twins, and names that differ in case alone, are differen
 from __future__ import annotations
 
 import hashlib
+import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 import attrs
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _KEY_DOMAIN = b"mwt1"
+_LENGTH = struct.Struct(">Q")
 _INT64_MAX = 2**63 - 1
 
 
@@ -39,7 +42,7 @@ class Fingerprint(NamedTuple):
     """Modification time, nanoseconds since 1970-01-01 UTC (an SMB time is a multiple of 100)."""
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class Route:
     """A (source, destination) pair: tasks, keys, receipts and pauses belong to one."""
 
@@ -53,12 +56,19 @@ def task_key(route: Route, asset_id: bytes, fingerprint: Fingerprint) -> bytes:
     Returns 32 bytes. The fingerprint enters as the ASCII text `size:mtime_ns`.
     """
     version = b"%d:%d" % fingerprint
-    source, destination = (part.encode("utf-8", "surrogateescape") for part in (route.source_id, route.destination_id))
-    digest = hashlib.sha256(_KEY_DOMAIN)
-    for part in (source, destination, asset_id, version):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
+    digest = _route_digest(route).copy()
+    digest.update(b"".join((_LENGTH.pack(len(asset_id)), asset_id, _LENGTH.pack(len(version)), version)))
     return digest.digest()
+
+
+@lru_cache(maxsize=64)
+def _route_digest(route: Route) -> hashlib._Hash:
+    """What all keys of a route begin with, hashed once."""
+    digest = hashlib.sha256(_KEY_DOMAIN)
+    for text in (route.source_id, route.destination_id):
+        part = text.encode("utf-8", "surrogateescape")
+        digest.update(_LENGTH.pack(len(part)) + part)
+    return digest
 
 
 def join(directory: bytes, name: bytes) -> bytes:

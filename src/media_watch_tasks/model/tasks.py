@@ -213,7 +213,7 @@ class ClaimRef:
 
     task_id: int
     token: int
-    """The fencing token: it grows with every claim of the store."""
+    """The fencing token: of one task it grows with every claim, so that an older claim of it fences nothing."""
 
 
 @attrs.frozen

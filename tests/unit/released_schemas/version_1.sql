@@ -183,11 +183,10 @@ CREATE TABLE task_route (
 INSERT INTO "task_route" VALUES(1,'camera','archive');
 CREATE TABLE task_store (
         id INTEGER PRIMARY KEY CHECK (id = 1),
-        last_token INTEGER NOT NULL,
         purged_id INTEGER NOT NULL,
         names_version INTEGER NOT NULL
     );
-INSERT INTO "task_store" VALUES(1,1,0,3609263781785430653);
+INSERT INTO "task_store" VALUES(1,0,3609263781785430653);
 CREATE TABLE task_tag (tag TEXT NOT NULL, task_id INTEGER NOT NULL, PRIMARY KEY (tag, task_id)) WITHOUT ROWID;
 INSERT INTO "task_tag" VALUES('"t"',1);
 INSERT INTO "task_tag" VALUES('"t"',2);

@@ -22,20 +22,22 @@ _NOT_IN_THIS_RUN = " AND NOT (token > ?3 AND worker IS ?2)"
 _TAGGED = " AND EXISTS (SELECT 1 FROM task_tag WHERE task_id = task.id AND tag IN (SELECT value FROM json_each(?4)))"
 _NOT_THE_SUSPECT = " AND id IS NOT ?5"
 
-# Further ones: 6 token, 7 boot, 8 end of the lease, 9 whether the attempt is counted (0 or 1), 10 now.
+# Further ones: 6 the least token, 7 boot, 8 end of the lease, 9 whether the attempt is counted (0 or 1), 10 now,
+# 11 the version of the small tables that the choice rests on. A token is higher than all that the task ever had: that
+# alone makes an old one void, so no counter has to be written with each claim.
 _TAKE = """
-UPDATE task SET phase = 4, state = 2, wait = NULL, token = ?6, worker = ?2, boot = ?7, lease_end = ?8,
+UPDATE task SET phase = 4, state = 2, wait = NULL, token = max(token + 1, ?6), worker = ?2, boot = ?7, lease_end = ?8,
     begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
-WHERE id IN ({ids})
+WHERE id IN ({ids}) AND (SELECT names_version FROM task_store) = ?11
 RETURNING id, lane, asset_id, size, mtime_ns, key, priority, tags, due_ns, enqueued_ns, live_since_ns, attempts,
-    crashes, begins, error, resume_state
+    crashes, begins, error, resume_state, token
 """
 TAKE_CHOSEN = _TAKE.format(ids="SELECT value FROM json_each(?1)")
 """UPDATE that claims the tasks of a JSON array of ids, which takes the place of the limit."""
 
 # Parameters: 1 now, 2 the latest due time there can be, 3 boot, 4 now by the boot clock, 5 the asking worker.
 _LOOK = """
-SELECT names_version, last_token,
+SELECT names_version,
     EXISTS (SELECT 1 FROM task WHERE phase = 4 AND (boot, lease_end) <= (?3, ?4) AND worker IS NOT ?5),
     EXISTS (SELECT 1 FROM task WHERE phase = 3),
     EXISTS (SELECT 1 FROM task WHERE phase = 1 AND lane IN ({lanes}) AND due_ns <= ?1),
@@ -68,7 +70,7 @@ class ClaimPlan:
     lanes: tuple[int, ...]
     """The lanes that may be claimed from, those of probes included."""
     look: str
-    """SELECT: version and token, and whether there is something to take back, free, promote, or pull in."""
+    """SELECT: the version, and whether there is something to take back, free, promote, or pull in."""
     promote: str
     pull_in: str
     take: str | None

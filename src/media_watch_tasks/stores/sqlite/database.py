@@ -107,16 +107,15 @@ class Database:
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Run a writing statement for each row; inside a `transaction` only."""
-        if getpid() != self._pid:
-            self._refuse()
-        current = self._writer.current
-        if current is None or current.thread != get_ident():
-            raise RuntimeError("executemany needs a transaction, or a part of the rows alone might be written")
-        current.executemany(sql, rows)
+        self._own().executemany(sql, rows)
 
-    def changes(self) -> int:
-        """The number of rows that the last INSERT, UPDATE or DELETE of this transaction wrote."""
-        return int(self.execute("SELECT changes()")[0][0])
+    def write(self, sql: str, params: Parameters = ()) -> int:
+        """Run one writing statement without RETURNING; the number of rows it wrote. Inside a `transaction` only."""
+        return self._own().write(sql, params)
+
+    def insert(self, sql: str, params: Parameters = ()) -> int | None:
+        """Run an INSERT of at most one row; its id, None where none was written. Inside a `transaction` only."""
+        return self._own().insert(sql, params)
 
     def total_changes(self) -> int:
         """The number of rows that this transaction's connection has written so far, triggers included."""
@@ -169,6 +168,14 @@ class Database:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def _own(self) -> Transaction:
+        if getpid() != self._pid:
+            self._refuse()
+        current = self._writer.current
+        if current is None or current.thread != get_ident():
+            raise RuntimeError("a transaction is needed, or a part of the rows alone might be written")
+        return current
 
     def _alone(self, sql: str, params: Parameters) -> list[Row]:
         try:

@@ -25,12 +25,11 @@ TASK_SCHEMA: tuple[str, ...] = (
     """
     CREATE TABLE task_store (
         id INTEGER PRIMARY KEY CHECK (id = 1),
-        last_token INTEGER NOT NULL,
         purged_id INTEGER NOT NULL,
         names_version INTEGER NOT NULL
     )
     """,
-    "INSERT INTO task_store VALUES (1, 0, 0, 0)",
+    "INSERT INTO task_store VALUES (1, 0, 0)",
     """
     CREATE TABLE task_route (
         id INTEGER PRIMARY KEY,

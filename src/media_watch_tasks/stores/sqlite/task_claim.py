@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.model.identity import Fingerprint
@@ -26,7 +27,6 @@ from media_watch_tasks.stores.sqlite.text_codec import from_sql
 
 __all__ = ["TaskClaim"]
 
-_TOKEN = "UPDATE task_store SET last_token = ?"  # noqa: S105 - a fencing token is no secret
 _BEGIN = """
 UPDATE task SET attempts = attempts + (begun = 0), begins = begins + (begun = 0), begun = 1
 WHERE id = ? AND token = ? AND phase = 4
@@ -37,6 +37,17 @@ _PORTION = 1_000
 """So many tasks of a lane are promoted at a time at most: no claim pays for the backlog of a night."""
 _LOCKS_EVERY_NS = NANOSECONDS // 20
 """How often the lock files of the other workers are tried."""
+_LOOK_EVERY_NS = NANOSECONDS // 1000
+"""How often the queue is brought up to date while there are tasks to claim."""
+
+
+class _Looked(NamedTuple):
+    """When the queue was brought up to date, and for what."""
+
+    plan: ClaimPlan
+    now_ns: int
+    boot_ns: int
+    boot_id: str
 
 
 class TaskClaim:
@@ -50,6 +61,9 @@ class TaskClaim:
         self._dead_after = dead_after
         self._crash_backoff_ns = tuple(crash_backoff_ns)
         self._locks_tried_ns: int | None = None
+        self.last_token = 0
+        """No token that this object has given out is higher."""
+        self._looked: _Looked | None = None
 
     def claim(self, request: ClaimRequest) -> tuple[Claim, ...]:
         """See `TaskStore.claim_batch`."""
@@ -57,27 +71,19 @@ class TaskClaim:
         if request.limit < 1:
             return ()
         self._void_dead_workers()
-        plan, names, token = self._look(request, worker)
-        limit = 1 if request.alone else request.limit
-        tags = json.dumps([tag_to_sql(tag) for tag in request.tags])
-        pick = (limit, worker, request.floor, tags)
-        clock = self._core.clock
-        now = clock.now_ns()
-        lease_end = clock.boot_ns() + request.lease_ns
-        taking = (None, token + 1, names.boots[clock.boot_id()], lease_end, int(request.begin), now)
-        if plan.take is not None:
-            rows = self._core.database.execute(plan.take, (*pick, *taking))
-        else:
-            chosen = self._choose(plan, pick)
-            rows = self._core.database.execute(TAKE_CHOSEN, (json_of_ids(chosen), *pick[1:], *taking)) if chosen else []
+        now = self._core.clock.now_ns()
+        names = self._core.names.latest_known()
+        plan = plan_for(names, request, now)
+        rows = self._take(plan, names, request, worker, now) if self._is_up_to_date(plan, now) else []
+        if not rows:
+            plan, names = self._bring_up_to_date(request, worker)
+            rows = self._take(plan, names, request, worker, now)
         if not rows:
             return ()
-        self._core.database.execute(_TOKEN, (token + 1,))
         if len(rows) > 1:
             rows.sort(key=lambda row: (-row[6], row[8], row[0]))
-        return tuple(
-            _claim_from_row(row, names=names, token=token + 1, now_ns=now, begun=request.begin) for row in rows
-        )
+        self.last_token = max([row[16] for row in rows])
+        return tuple([_claim_from_row(row, names, now, begun=request.begin) for row in rows])
 
     def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
         """See `TaskStore.begin`."""
@@ -96,23 +102,35 @@ class TaskClaim:
 
     # ---- before the choice
 
-    def _look(self, request: ClaimRequest, worker: int) -> tuple[ClaimPlan, Names, int]:
-        """Bring the queue up to date; the plan, what it was made of, and the last token."""
+    def _is_up_to_date(self, plan: ClaimPlan, now_ns: int) -> bool:
+        """True if the queue was brought up to date for this plan a moment ago: no clock has moved on by more."""
+        clock, looked = self._core.clock, self._looked
+        return (
+            looked is not None
+            and looked.plan is plan
+            and 0 <= now_ns - looked.now_ns < _LOOK_EVERY_NS
+            and 0 <= clock.boot_ns() - looked.boot_ns < _LOOK_EVERY_NS
+            and clock.boot_id() == looked.boot_id
+        )
+
+    def _bring_up_to_date(self, request: ClaimRequest, worker: int) -> tuple[ClaimPlan, Names]:
+        """Take back, free, promote and pull in what the clocks say; the plan, and what it was made of."""
         core = self._core
         clock = core.clock
         names = core.names.latest_known()
         while True:
-            now = clock.now_ns()
+            now, boot_ns = clock.now_ns(), clock.boot_ns()
             boot = core.names.boot(names)
             plan = plan_for(names, request, now)
             latest = now + request.longest_delay_ns
-            version, token, lapsed, behind, due, beyond = core.database.execute(
-                plan.look, (now, latest, boot, clock.boot_ns(), worker)
+            version, lapsed, behind, due, beyond = core.database.execute(
+                plan.look, (now, latest, boot, boot_ns, worker)
             )[0]
             if version == names.version and not names.pauses.past(now):
                 break
             names = core.names.at(version)
             core.end_past_pauses(names)
+        self._looked = _Looked(plan, now, boot_ns, clock.boot_id())
         if lapsed:
             tasks = core.lapsed(names, asking=worker)
             self._take_back(names, tasks, dead_after=self._dead_after, backoff_ns=self._crash_backoff_ns)
@@ -123,11 +141,26 @@ class TaskClaim:
                 core.database.execute(plan.promote, (lane, now, _PORTION))
         if beyond:
             core.database.execute(plan.pull_in, (latest,))
-        return plan, names, token
+        return plan, names
 
     # ---- the choice
 
-    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None, str]) -> list[int]:
+    def _take(self, plan: ClaimPlan, names: Names, request: ClaimRequest, worker: int, now_ns: int) -> list[Row]:
+        """Claim the best tasks; none where the small tables have changed since the plan was made."""
+        execute, clock = self._core.database.execute, self._core.clock
+        limit = 1 if request.alone else request.limit
+        tags = json.dumps([tag_to_sql(tag) for tag in request.tags]) if request.tags else None
+        pick = (limit, worker, request.floor, tags)
+        lease_end = clock.boot_ns() + request.lease_ns
+        boot = names.boots[clock.boot_id()]
+        begun = 1 if request.begin else 0
+        taking = (None, self.last_token + 1, boot, lease_end, begun, now_ns, names.version)
+        if plan.take is not None:
+            return execute(plan.take, (*pick, *taking))
+        chosen = self._choose(plan, pick)
+        return execute(TAKE_CHOSEN, (json_of_ids(chosen), *pick[1:], *taking)) if chosen else []
+
+    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None, str | None]) -> list[int]:
         execute = self._core.database.execute
         best = [row for statement in plan.picks for row in execute(_counted(statement), (*pick, None))]
         for probe in plan.probes:
@@ -190,7 +223,7 @@ def _order(row: Row) -> tuple[int, int, int]:
     return -priority, due_ns, task_id
 
 
-def _claim_from_row(row: Row, *, names: Names, token: int, now_ns: int, begun: bool) -> Claim:
+def _claim_from_row(row: Row, names: Names, now_ns: int, *, begun: bool) -> Claim:
     (
         task_id,
         lane,
@@ -208,6 +241,7 @@ def _claim_from_row(row: Row, *, names: Names, token: int, now_ns: int, begun: b
         begins,
         error,
         resume_state,
+        token,
     ) = row
     route, constraints = names.lanes[lane]
     task = Task(
@@ -228,7 +262,7 @@ def _claim_from_row(row: Row, *, names: Names, token: int, now_ns: int, begun: b
         crashes=crashes,
         # What a claim says is whether work had begun before it.
         ever_begun=begins > begun,
-        error=from_sql(error),
+        error=None if error is None else from_sql(error),
         resume_state=None if resume_state is None else json.loads(resume_state),
     )
     return Claim(task, token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -55,7 +56,8 @@ WAITS = (WaitReason.SETTLING, WaitReason.BACKOFF, WaitReason.SNOOZED)
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _WAIT_NUMBERS = {wait: number for number, wait in enumerate(WAITS)}
 _SNOOZED = _WAIT_NUMBERS[WaitReason.SNOOZED]
-_HEX_LENGTH = 64
+_DIGEST_LENGTH = 32
+_IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 NO_TAGS: frozenset[str] = frozenset()
 
@@ -100,18 +102,11 @@ def json_of_ids(ids: Collection[int]) -> str:
 
 def sha256_to_sql(sha256: str | None) -> str | bytes | None:
     """Half the space where it is what it should be: 64 lowercase hex digits."""
-    if sha256 is not None and len(sha256) == _HEX_LENGTH:
-        try:
-            digest = bytes.fromhex(sha256)
-        except ValueError:
-            return to_sql(sha256)
-        if digest.hex() == sha256:
-            return digest
-    return to_sql(sha256)
+    return bytes.fromhex(sha256) if sha256 is not None and _IS_SHA256(sha256) else to_sql(sha256)
 
 
 def _sha256_from_sql(value: str | bytes | None) -> str | None:
-    if isinstance(value, bytes) and len(value) == _HEX_LENGTH // 2:
+    if isinstance(value, bytes) and len(value) == _DIGEST_LENGTH:
         return value.hex()
     return from_sql(value)
 

@@ -69,10 +69,9 @@ class TaskControl:
         for condition, params in conditions(selection, self._core.names.current()):
             now = self._core.clock.now_ns()
             sql = _CANCEL_WAITING.format(ids=WAITING_IDS, condition=condition)
-            database.execute(sql, (to_sql(reason), now, *params))
-            ended += database.changes()
-            database.execute(_ASK_TO_STOP.format(ids=RUNNING_IDS, condition=condition), (to_sql(reason), *params))
-            asked += database.changes()
+            ended += database.write(sql, (to_sql(reason), now, *params))
+            sql = _ASK_TO_STOP.format(ids=RUNNING_IDS, condition=condition)
+            asked += database.write(sql, (to_sql(reason), *params))
         return ended, asked
 
     def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:

@@ -19,21 +19,25 @@ _COLUMNS = (
     "route, asset_id, lane, phase, wait, priority, due_ns, size, mtime_ns, key, tags, enqueued_ns, live_since_ns, "
     "updated_ns, slot, begins, id, counted, state"
 )
-# One look at the index says that no version of the asset is known: then there is nothing to compare with.
 _VALUES = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?12"
-_UNKNOWN = "NOT EXISTS (SELECT 1 FROM task WHERE route = ?1 AND asset_id = ?2)"
-_ADD_UNKNOWN = f"INSERT INTO task ({_COLUMNS}) SELECT {_VALUES}, 0, 0, ?13, 1, 0 WHERE {_UNKNOWN}"
-_ADD_ONE_UNKNOWN = f"""
+_ADD_NEW = f"INSERT INTO task ({_COLUMNS}) VALUES ({_VALUES}, 0, 0, ?13, 1, 0)"  # noqa: S608 - as above
+# One look at the index says that no version of the asset is known: then there is nothing to compare with.
+_ADD_ONE_NEW = f"""
 INSERT INTO task ({_COLUMNS})
 SELECT {_VALUES}, 0, 0, max(purged_id, coalesce((SELECT max(id) FROM task), 0)) + 1, 1, 0
-FROM task_store WHERE names_version = ?13 AND {_UNKNOWN}
-RETURNING id
+FROM task_store
+WHERE names_version = ?13 AND NOT EXISTS (SELECT 1 FROM task WHERE route = ?1 AND asset_id = ?2)
 """  # noqa: S608 - as above
 _ADD = f"INSERT INTO task ({_COLUMNS}) VALUES ({_VALUES}, ?13, ?14, ?15, 1, 0)"  # noqa: S608 - as above
-_LAST = "SELECT id FROM task WHERE id > ?"
+_BETWEEN = "SELECT asset_id FROM task WHERE route = ? AND asset_id BETWEEN ? AND ? LIMIT ?"
+_IS_KNOWN = "SELECT 1 FROM task WHERE route = ? AND asset_id = ? LIMIT 1"
 _VERSIONS = "SELECT id, slot, phase, key, begins FROM task WHERE route = ? AND asset_id = ? ORDER BY id"
 _TAG = "INSERT INTO task_tag (tag, task_id) VALUES (?, ?)"
 _SETTLING = wait_number(WaitReason.SETTLING)
+# Plain numbers: an enumeration costs the driver a look-up of its adapters.
+_READY, _WAITING, _HELD = int(Phase.READY), int(Phase.WAITING), int(Phase.HELD)
+_STRANGERS = 64
+"""So many tasks between the first and the last asset of a batch, beside twice its own, are read over."""
 
 _Values = tuple[int | str | bytes | None, ...]
 
@@ -84,11 +88,11 @@ class TaskEnqueue:
     def _enqueue_one(self, new: NewTask) -> EnqueueResult:
         names = self._core.names.latest_known()
         if (new.route, new.constraints) in names.lane_of:
-            values = next(self._values(names, (new,)))
-            rows = self._core.database.execute(_ADD_ONE_UNKNOWN, (*values, names.version))
-            if rows:
-                self._tag(((rows[0][0], new),))
-                return EnqueueResult(EnqueueOutcome.ENQUEUED, rows[0][0])
+            (values,) = self._values(names, (new,))
+            task_id = self._core.database.insert(_ADD_ONE_NEW, (*values, names.version))
+            if task_id is not None:
+                self._tag(((task_id, new),))
+                return EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
         return self._enqueue_distinct((new,))[0]
 
     def _enqueue_distinct(self, tasks: Sequence[NewTask]) -> list[EnqueueResult]:
@@ -97,41 +101,52 @@ class TaskEnqueue:
         names = self._core.names.at(version)
         ids = range(last + 1, last + 1 + len(tasks))
         rows = [(*values, task_id) for task_id, values in zip(ids, self._values(names, tasks), strict=True)]
-        database.executemany(_ADD_UNKNOWN, rows)
-        added = {row[0] for row in database.execute(_LAST, (last,))}
-        self._tag([(task_id, new) for task_id, new in zip(ids, tasks, strict=True) if task_id in added])
+        known = self._known(rows)
+        if not known:
+            database.executemany(_ADD_NEW, rows)
+            self._tag([pair for pair in zip(ids, tasks, strict=True) if pair[1].tags])
+            return [EnqueueResult(EnqueueOutcome.ENQUEUED, task_id) for task_id in ids]
+        database.executemany(_ADD_NEW, [row for row in rows if row[:2] not in known])
+        self._tag([(row[-1], new) for row, new in zip(rows, tasks, strict=True) if new.tags and row[:2] not in known])
         return [
-            EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
-            if task_id in added
-            else self._enqueue_known(new, values[:-1], task_id)
-            for task_id, new, values in zip(ids, tasks, rows, strict=True)
+            self._enqueue_known(new, row[:-1], task_id)
+            if row[:2] in known
+            else EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
+            for task_id, new, row in zip(ids, tasks, rows, strict=True)
         ]
+
+    def _known(self, rows: Sequence[_Values]) -> set[_Values]:
+        """(route, asset id) of those rows of which some version is known."""
+        execute = self._core.database.execute
+        if len({row[0] for row in rows}) == 1:
+            # Mostly the files of one folder: what stands between the first and the last of them is little else.
+            assets = [row[1] for row in rows]
+            most = 2 * len(rows) + _STRANGERS
+            found = execute(_BETWEEN, (rows[0][0], min(assets), max(assets), most))  # type: ignore[type-var]  # bytes
+            if len(found) < most:
+                there = {row[0] for row in found}
+                return {row[:2] for row in rows if row[1] in there} if there else set()
+        return {row[:2] for row in rows if execute(_IS_KNOWN, row[:2])}
 
     def _values(self, names: Names, tasks: Sequence[NewTask]) -> Iterator[_Values]:
         now = self._core.clock.now_ns()
         held = names.pauses.held_tags(now)
         lane_of = names.lane_of
         for new in tasks:
-            route_id, lane = lane_of.get((new.route, new.constraints)) or self._core.names.lane(
-                names, new.route, new.constraints
-            )
-            waits = new.due_ns > now
-            phase = Phase.WAITING if waits else Phase.READY
-            if new.tags and not held.isdisjoint(new.tags):
-                phase = Phase.HELD
-            size, mtime_ns = new.fingerprint
+            lane = lane_of.get((new.route, new.constraints))
+            if lane is None:
+                lane = self._core.names.lane(names, new.route, new.constraints)
+            phase, wait = (_WAITING, _SETTLING) if new.due_ns > now else (_READY, None)
+            tags = None
+            if new.tags:
+                tags = tags_to_sql(new.tags)
+                phase = phase if held.isdisjoint(new.tags) else _HELD
+            due_ns, fingerprint = new.due_ns, new.fingerprint
             yield (
-                route_id,
-                new.asset_id,
-                lane,
-                phase,
-                _SETTLING if waits else None,
-                new.priority,
-                new.due_ns,
-                size,
-                mtime_ns,
+                *(lane[0], new.asset_id, lane[1], phase, wait, new.priority, due_ns),
+                *fingerprint,
                 new.key,
-                tags_to_sql(new.tags) if new.tags else None,
+                tags,
                 now,
             )
 
@@ -168,7 +183,7 @@ class TaskEnqueue:
         if tags:
             self._core.database.executemany(_TAG, [(tag_to_sql(tag), values[-1]) for tag in sorted(tags)])
 
-    def _tag(self, added: Sequence[tuple[int, NewTask]]) -> None:
+    def _tag(self, added: Sequence[tuple[int | str | bytes | None, NewTask]]) -> None:
         rows = [(tag_to_sql(tag), task_id) for task_id, new in added for tag in new.tags]
         if rows:
             self._core.database.executemany(_TAG, rows)
@@ -190,6 +205,9 @@ def _begun_before(versions: Sequence[_Version], key: bytes) -> int:
 
 def _without_repeats(tasks: Sequence[NewTask]) -> Iterator[Sequence[NewTask]]:
     """The tasks in order, in portions that name no asset twice."""
+    if len({new.asset_id for new in tasks}) == len(tasks):
+        yield tasks
+        return
     seen: set[tuple[Route, bytes]] = set()
     start = 0
     for place, new in enumerate(tasks):
@@ -198,5 +216,4 @@ def _without_repeats(tasks: Sequence[NewTask]) -> Iterator[Sequence[NewTask]]:
             yield tasks[start:place]
             seen, start = set(), place
         seen.add(asset)
-    if start < len(tasks):
-        yield tasks[start:]
+    yield tasks[start:]

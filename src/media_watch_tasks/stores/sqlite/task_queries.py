@@ -30,12 +30,11 @@ UNION ALL SELECT NULL, route, state, count(*) FROM task WHERE phase = 5 GROUP BY
 _DUE = "SELECT min(due_ns) FROM task WHERE phase = 1 AND lane = ? AND due_ns > ?"
 _HELD_BY = "SELECT id, token, cancel_reason IS NOT NULL, lane, tags FROM task WHERE phase = 4 AND worker = ?"
 _ASKED_TO_STOP = "SELECT id, token FROM task WHERE phase = 4 AND cancel_reason IS NOT NULL AND worker = ?"
-_TOKEN = "SELECT last_token FROM task_store"  # noqa: S105 - a fencing token is no secret
 _PORTION = 10_000
 
 
 class TaskQueries:
-    """`tasks`, `delivered`, `counts`, `next_due_ns`, `interrupts`, `pauses`, `last_token`. They write nothing."""
+    """`tasks`, `delivered`, `counts`, `next_due_ns`, `interrupts`, `pauses`. They write nothing."""
 
     def __init__(self, core: TaskCore) -> None:
         self._core = core
@@ -109,11 +108,6 @@ class TaskQueries:
     def pauses(self) -> Sequence[Pause]:
         """See `TaskStore.pauses`."""
         return self._core.names.current().pauses.listed(self._core.clock.now_ns())
-
-    def last_token(self) -> int:
-        """See `TaskStore.last_token`."""
-        token: int = self._core.database.execute(_TOKEN)[0][0]
-        return token
 
     def _as_tasks(self, names: Names, rows: Iterable[Row]) -> list[Task]:
         now = self._core.clock.now_ns()

@@ -23,6 +23,8 @@ _DELIVER = """
 UPDATE task SET phase = 5, state = 3, slot = 2, attempts = attempts + (begun = 0), begins = begins + (begun = 0),
     begun = 0, error = NULL, resume_state = NULL, progress = NULL, cancel_reason = NULL, updated_ns = ?1
 {which}
+"""
+_TELL = """
 RETURNING task.id, task.lane, (SELECT names_version FROM task_store), EXISTS (SELECT 1 FROM task WHERE phase = 3)
 """
 _ONE = "WHERE task.phase = 4 AND task.id = ?2 AND task.token = ?3"
@@ -30,9 +32,15 @@ _MANY = """
 FROM json_each(?2) AS claim
 WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = claim.value
 """
-_DELIVER_FIRST = _DELIVER.format(which=f"{_ONE} AND {_EARLIER} IS NULL")
-_DELIVER_FIRSTS = _DELIVER.format(which=f"{_MANY} AND {_EARLIER} IS NULL")
-_DELIVER_REST = _DELIVER.format(which=_MANY)
+# Nothing follows from this one: no earlier version, nobody behind it, the small tables as they are known.
+_SIMPLE = f"""
+    AND {_EARLIER} IS NULL AND NOT EXISTS (SELECT 1 FROM task WHERE phase = 3)
+    AND (SELECT names_version FROM task_store) = ?4
+"""  # noqa: S608 - a constant
+_DELIVER_ONE_SIMPLY = _DELIVER.format(which=_ONE + _SIMPLE)
+_DELIVER_MANY_SIMPLY = _DELIVER.format(which=_MANY + _SIMPLE)
+_DELIVER_FIRSTS = _DELIVER.format(which=f"{_MANY} AND {_EARLIER} IS NULL") + _TELL
+_DELIVER_REST = _DELIVER.format(which=_MANY) + _TELL
 _REPLACE_EARLIER = f"""
 UPDATE task SET slot = NULL, counted = NULL
 WHERE id IN (
@@ -50,6 +58,10 @@ RETURNING task.id
 _PROGRESS = "UPDATE task SET progress = ? WHERE id = ?"
 _RESUME = "UPDATE task SET resume_state = ? WHERE id = ? AND token = ? AND phase = 4 RETURNING id"
 _BACKOFF = wait_number(WaitReason.BACKOFF)
+
+
+class _NotAllSimpleError(Exception):
+    """Takes back the simple deliveries of a batch with one that is not."""
 
 
 class TaskSettle:
@@ -95,13 +107,11 @@ class TaskSettle:
     # ---- deliveries
 
     def _deliver(self, deliveries: Mapping[int, Delivered]) -> frozenset[int]:
+        if self._deliver_simply(deliveries):
+            return frozenset(deliveries)
         execute = self._core.database.execute
         now = self._core.clock.now_ns()
-        if len(deliveries) == 1:
-            (delivery,) = deliveries.values()
-            rows = execute(_DELIVER_FIRST, (now, delivery.ref.task_id, delivery.ref.token))
-        else:
-            rows = execute(_DELIVER_FIRSTS, (now, _claims(deliveries.values())))
+        rows = execute(_DELIVER_FIRSTS, (now, _claims(deliveries.values())))
         if len(rows) < len(deliveries):
             there = {row[0] for row in rows}
             rest = _claims(delivery for task_id, delivery in deliveries.items() if task_id not in there)
@@ -112,6 +122,34 @@ class TaskSettle:
             self._core.database.executemany(_RECEIPT, receipts)
             self._after_delivery(rows, deliveries)
         return frozenset(row[0] for row in rows)
+
+    def _deliver_simply(self, deliveries: Mapping[int, Delivered]) -> bool:
+        """Deliver all of them, if each is a plain first delivery of a task that is still held; else none."""
+        database = self._core.database
+        now = self._core.clock.now_ns()
+        names = self._core.names.latest_known()
+        if names.pauses:
+            return False
+        if len(deliveries) == 1:
+            ((task_id, delivery),) = deliveries.items()
+            if not database.write(_DELIVER_ONE_SIMPLY, (now, task_id, delivery.ref.token, names.version)):
+                return False
+            database.write(_RECEIPT, receipt_to_row(task_id, delivery.receipt))
+            return True
+        try:
+            with database.transaction():
+                self._deliver_many(deliveries, now, names.version)
+        except _NotAllSimpleError:
+            return False
+        return True
+
+    def _deliver_many(self, deliveries: Mapping[int, Delivered], now_ns: int, version: int) -> None:
+        database = self._core.database
+        values = (now_ns, _claims(deliveries.values()), None, version)
+        if database.write(_DELIVER_MANY_SIMPLY, values) < len(deliveries):
+            raise _NotAllSimpleError
+        receipts = [receipt_to_row(task_id, delivery.receipt) for task_id, delivery in deliveries.items()]
+        database.executemany(_RECEIPT, receipts)
 
     def _after_delivery(self, rows: Sequence[Row], deliveries: Mapping[int, Delivered]) -> None:
         _, _, version, behind = rows[0]

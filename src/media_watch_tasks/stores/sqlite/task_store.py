@@ -148,7 +148,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
 
     def last_token(self) -> int:
         """See `TaskStore`."""
-        return self._queries.last_token()
+        return self._claim.last_token
 
     def next_due_ns(self, routes: Sequence[Route]) -> int | None:
         """See `TaskStore`."""

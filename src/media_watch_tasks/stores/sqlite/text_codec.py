@@ -13,8 +13,8 @@ def to_sql(text: str) -> str | bytes: ...
 def to_sql(text: None) -> None: ...
 def to_sql(text: str | None) -> str | bytes | None:
     """The text itself, or its UTF-8 with surrogatepass as a BLOB where it holds lone surrogates."""
-    if text is None:
-        return None
+    if text is None or text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

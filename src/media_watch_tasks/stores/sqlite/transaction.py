@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import RLock, get_ident
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from media_watch_tasks.errors import StoreError
 from media_watch_tasks.stores.sqlite.connection import Connection, Parameters, Row
@@ -42,11 +42,12 @@ class Writer:
 class Transaction(AbstractContextManager[None]):
     """The outermost transaction of a thread. It holds the writer's lock and its connection's."""
 
-    __slots__ = ("_depth", "_driver", "_lock", "_lost", "_sync_wanted", "_writer", "thread")
+    __slots__ = ("_connection", "_depth", "_driver", "_lock", "_lost", "_sync_wanted", "_writer", "thread")
 
     def __init__(self, writer: Writer, *, durable: bool) -> None:
         connection = writer.durable if durable else writer.ordinary
         self._writer = writer
+        self._connection = connection
         self._driver = connection.driver
         self._lock = connection.lock
         self._sync_wanted = durable
@@ -64,6 +65,15 @@ class Transaction(AbstractContextManager[None]):
         except Exception as error:  # noqa: BLE001 - no class is common to all drivers; unknown ones are raised again
             self._fail(error)
         return rows
+
+    def write(self, sql: str, params: Parameters) -> int:
+        """Run one writing statement without RETURNING; the number of rows it wrote."""
+        return self._connection.written(self._run(sql, params))
+
+    def insert(self, sql: str, params: Parameters) -> int | None:
+        """Run an INSERT of at most one row; its id."""
+        cursor = self._run(sql, params)
+        return self._connection.new_id(cursor) if self._connection.written(cursor) else None
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Run a writing statement for each row."""
@@ -123,6 +133,14 @@ class Transaction(AbstractContextManager[None]):
                     pass
         finally:
             writer.lock.release()
+
+    def _run(self, sql: str, params: Parameters) -> Any:  # noqa: ANN401 - a cursor of the driver
+        if self._lost is not None:
+            raise self._lost
+        try:
+            return self._driver.execute(sql, params)
+        except Exception as error:  # noqa: BLE001 - as in execute
+            self._fail(error)
 
     def _begin(self) -> None:
         # The connection's lock is given back after a failed attempt: readers of this process need not wait too.
