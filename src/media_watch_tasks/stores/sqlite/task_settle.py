@@ -73,6 +73,8 @@ class TaskSettle:
 
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[int]:
         """See `TaskStore.settle`; without the claim that may follow."""
+        if len(settlements) == 1 and isinstance(settlements[0], Delivered):
+            return self._deliver({settlements[0].ref.task_id: settlements[0]})
         deliveries: dict[int, Delivered] = {}
         others: list[Settlement] = []
         seen: set[int] = set()
