@@ -101,6 +101,9 @@ class TaskClaim:
         core = self._core
         clock = core.clock
         names = core.names.latest_known()
+        if clock.boot_id() not in names.boots:
+            # Adding it makes a new version: of what stands in the database, never of what was known at some time.
+            names = core.names.current()
         while True:
             now = clock.now_ns()
             boot = core.names.boot(names)
