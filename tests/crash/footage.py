@@ -65,6 +65,12 @@ class Footage:
         while self._growing is not None:
             self._append()
 
+    def bring_one_to_each_folder(self) -> None:
+        """A new file in every folder."""
+        for name in FOLDERS:
+            path = f"{name}/last.mov".lstrip("/")
+            self._put(path, 1, f"{path} 1\n".encode())
+
     def find(self, path: str, size: int, mtime_ns: int) -> Version | None:
         """The version that had this size and time; a part of one that grew has no time of its own here."""
         for version in self.versions.get(path, ()):

@@ -10,9 +10,11 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Literal
+from unittest.mock import patch
 
 import attrs
 
+from media_watch_tasks.uploaders.directory import temporary
 from tests.crash.arrivals import Arrivals
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import Mark, open_spans, read_marks
@@ -20,8 +22,13 @@ from tests.crash.programs import PHASES, Afterwards, stores_and_manager
 from tests.crash.wreck import Judge, look
 from tests.crash.zygote import HANG_GUARD, Child, Zygote
 
-CALLS = "fsync,fdatasync,linkat,rename,renameat,renameat2,unlink,unlinkat,pwrite64,ftruncate,mkdir,mkdirat"
-"""System calls that change what is on the disk."""
+CALLS = {"fsync": 3, "linkat": 3, "unlinkat": 3, "pwrite64": 30, "rename,renameat,renameat2": 2, "fdatasync": 2}
+"""System calls that change what is on the disk: copies, their names, the log of the database. One of the first so many
+that a thread makes is its last."""
+_OF_ACTIONS = 2
+"""So many at the end of the list are made where files are taken from the source alone."""
+_PATIENCE = 3.0
+"""Seconds after which a process is killed that has not come to where it was to die."""
 Way = Literal["phase", "anywhere", "call", "time"]
 """At the n-th event inside of a phase, or anywhere; at the n-th system call of a thread; after some time."""
 
@@ -65,7 +72,7 @@ class Battery:
         trace.unlink(missing_ok=True)
         for _ in range(draw.randrange(1, 4)):
             footage.change()
-        events = round(10 ** draw.uniform(0, 3)) if way == "phase" else round(10 ** draw.uniform(2, 4.6))
+        events = round(10 ** draw.uniform(0, 3.5)) if way == "phase" else draw.randrange(60_000)
         child = self.zygote.start(
             "tests.crash.programs:run_until_killed",
             log=self.folder / "log",
@@ -75,10 +82,15 @@ class Battery:
             events=events if way in {"phase", "anywhere"} else None,
             traced=way == "call",
         )
-        tracer = _kill_at_call(child, draw.randrange(1, 40)) if way == "call" else None
-        patience = draw.uniform(0, 0.15) if way == "time" else HANG_GUARD
+        tracer = None
+        if way == "call":
+            acts = self.afterwards in {"delete", "move"}
+            call = draw.choice(list(CALLS) if acts else list(CALLS)[:-_OF_ACTIONS])
+            tracer = _kill_at_call(child, call, draw.randrange(1, CALLS[call] + 1))
+        patience = draw.uniform(0, 0.15) if way == "time" else _PATIENCE
         try:
-            self._meddle(child, footage, draw, patience)
+            if self._meddle(child, footage, draw, patience):
+                way = "time"
         finally:
             if tracer is not None:
                 child.kill()
@@ -86,16 +98,18 @@ class Battery:
         assert child.wait() == -9, child.log.read_text()[-3_000:]
         self._count(way, read_marks(trace))
 
-    def _meddle(self, child: Child, footage: Footage, draw: random.Random, patience: float) -> None:
-        """Change files until the process dies, or until the patience (seconds) ends."""
+    def _meddle(self, child: Child, footage: Footage, draw: random.Random, patience: float) -> bool:
+        """Change files until the process dies, or is killed when the patience (seconds) ends; True if it had to be."""
         began = time.monotonic()
         changes = 0
         while not child.ended_within(draw.uniform(0.002, 0.03)):
             if time.monotonic() - began > patience:
                 child.kill()
-            elif changes < 6:
+                return True
+            if changes < 20:
                 footage.change()
                 changes += 1
+        return False
 
     def _count(self, way: Way, marks: list[Mark]) -> None:
         self.died_by[way] += 1
@@ -121,11 +135,21 @@ class Battery:
                 time.sleep(0.02)
                 manager.run_once()
             assert manager.counts()["dead"] == 0, manager.tasks(states=("dead",))
+        self._sweep(footage)
+
+    def _sweep(self, footage: Footage) -> None:
+        """Unfinished copies are gone with the next attempt at the same version, or with any a day later."""
+        done = {delivery.key[:16] for delivery in look(self.folder).deliveries}
+        left = {path.name.split("-")[1] for path in (self.folder / "backup").rglob(".mwt-*")}
+        assert left.isdisjoint(done), "an unfinished copy was left beside the finished one"
+        with patch.object(temporary, "_MAX_AGE_NS", -1), stores_and_manager(self.folder, self.afterwards) as (_, manager):
+            footage.bring_one_to_each_folder()
+            manager.run_once()
+        assert list((self.folder / "backup").rglob(".mwt-*")) == []
 
 
-def _kill_at_call(child: Child, number: int) -> subprocess.Popen[bytes]:
-    """Let strace kill the process when one of its threads makes its n-th call of those that change the disk."""
-    assert shutil.which("strace") is not None
-    inject = f"inject={CALLS}:signal=SIGKILL:when={number}"
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={CALLS}", "-e", inject, "-p", str(child.pid)]
+def _kill_at_call(child: Child, calls: str, number: int) -> subprocess.Popen[bytes]:
+    """Let strace kill the process when one of its threads makes the n-th of these calls."""
+    inject = f"inject={calls}:signal=SIGKILL:when={number}"
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject, "-p", str(child.pid)]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -18,7 +18,7 @@ from tests.crash.footage import Footage, Version
 from tests.crash.programs import Afterwards
 
 _ENDED = """
-SELECT t.id, t.asset_id, t.size, t.mtime_ns, t.state, t.reason, r.task_id, r.remote_id, r.size, r.sha256
+SELECT t.id, t.key, t.asset_id, t.size, t.mtime_ns, t.state, t.reason, r.task_id, r.remote_id, r.size, r.sha256
 FROM task AS t LEFT JOIN task_receipt AS r ON r.task_id = t.id WHERE t.phase = 5
 """
 _SEEN = """
@@ -32,6 +32,7 @@ class Delivery:
     """A task that the database calls a success."""
 
     task_id: int
+    key: str
     path: str
     size: int
     mtime_ns: int
@@ -71,12 +72,12 @@ def look(folder: Path) -> Wreck:
         crashes = Counter(dict(connection.execute("SELECT id, crashes FROM task WHERE crashes > 0")))
     deliveries = []
     for row in rows:
-        task_id, asset_id, size, mtime_ns, state, _, receipt, remote_id, receipt_size, sha256 = row
+        task_id, key, asset_id, size, mtime_ns, state, _, receipt, remote_id, receipt_size, sha256 = row
         if state == SUCCESS:
             assert receipt is not None, f"the success of {asset_id!r} has no receipt"
             assert receipt_size == size
-            deliveries.append(Delivery(task_id, asset_id.decode(), size, mtime_ns, remote_id, sha256.hex()))
-    dead = {row[0]: row[5] for row in rows if row[4] == DEAD}
+            deliveries.append(Delivery(task_id, key.hex(), asset_id.decode(), size, mtime_ns, remote_id, sha256.hex()))
+    dead = {row[0]: row[6] for row in rows if row[5] == DEAD}
     return Wreck(tuple(deliveries), dead, crashes)
 
 
