@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -27,6 +28,10 @@ WHERE a.missing_since_ns IS NULL AND NOT a.baseline
 """
 
 
+# A version that was put back beside a later one, see `AfterUpload`.
+_NUMBERED = re.compile(r" \(\d+\)(?=\.mov$)")
+
+
 @attrs.frozen
 class Delivery:
     """A task that the database calls a success."""
@@ -34,6 +39,7 @@ class Delivery:
     task_id: int
     key: str
     path: str
+    """Under which it was written."""
     size: int
     mtime_ns: int
     remote_id: str
@@ -76,7 +82,8 @@ def look(folder: Path) -> Wreck:
         if state == SUCCESS:
             assert receipt is not None, f"the success of {asset_id!r} has no receipt"
             assert receipt_size == size
-            deliveries.append(Delivery(task_id, key.hex(), asset_id.decode(), size, mtime_ns, remote_id, sha256.hex()))
+            path = _NUMBERED.sub("", asset_id.decode())
+            deliveries.append(Delivery(task_id, key.hex(), path, size, mtime_ns, remote_id, sha256.hex()))
     dead = {row[0]: row[6] for row in rows if row[5] == DEAD}
     return Wreck(tuple(deliveries), dead, crashes)
 

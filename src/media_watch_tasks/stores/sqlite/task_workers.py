@@ -45,8 +45,8 @@ class TaskWorkers:
         """See `TaskStore.register_worker`."""
         execute = self._core.database.execute
         alive = execute(_ALIVE, (self._host,))
-        # Before anybody is buried in this transaction, which may not come to its end. The living all stand in the table:
-        # a worker that registers makes its file and its row in one transaction.
+        # Before anybody is buried in this transaction, which may not come to its end. All the living stand in the
+        # table: a worker that registers makes its file and its row in one transaction.
         self._locks.sweep(keep={alive_id for _, alive_id in alive})
         self._bury(alive, keep_busy=True)
         execute(_FORGET)
