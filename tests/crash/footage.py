@@ -51,14 +51,16 @@ class Footage:
         paths = sorted(self.versions)
         again = bool(paths) and self._draw.random() < 0.3
         path = self._draw.choice(paths) if again else f"{self._draw.choice(FOLDERS)}/{len(paths)}.mov".lstrip("/")
-        number = len(self.versions.get(path, ())) + 1
-        head = f"{path} {number}\n".encode()
-        content = head + self._draw.randbytes(self._draw.choice((200, 3_000, 40_000, 400_000)))
         if self._grow and not again and self._draw.random() < 0.3:
-            self._growing = (path, content, 0)
+            self._growing = (path, self._content(path, 1), 0)
             self._append()
         else:
-            self._put(path, number, content)
+            self.write(path)
+
+    def write(self, path: str) -> None:
+        """The next version of a file, put in its place at once."""
+        number = len(self.versions.get(path, ())) + 1
+        self._put(path, number, self._content(path, number))
 
     def finish(self) -> None:
         """Complete what grows."""
@@ -86,6 +88,9 @@ class Footage:
         if self._growing is not None and path == self._growing[0] and self._growing[1].startswith(content):
             return 1
         return None
+
+    def _content(self, path: str, number: int) -> bytes:
+        return f"{path} {number}\n".encode() + self._draw.randbytes(self._draw.choice((200, 3_000, 40_000, 400_000)))
 
     def _put(self, path: str, number: int, content: bytes) -> None:
         made = self._workshop / "file"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +19,29 @@ from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaS
 from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.actions import DeleteSource, MoveSource
 from media_watch_tasks.manager.after_upload import AfterUpload
+from media_watch_tasks.manager.content import WatchedStream
+from media_watch_tasks.manager.context import ManagedContext
+from media_watch_tasks.manager.page_commit import PageCommit
 from media_watch_tasks.manager.scanning import Scanning
 from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
 from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
+from media_watch_tasks.uploaders.directory.writing import FileWriter
 from tests.crash.marks import Marks, kill_in
 
-__all__ = ["PHASES", "Afterwards", "options", "run_until_killed", "stores_and_manager", "watch"]
+__all__ = [
+    "PHASES",
+    "STOPS",
+    "Afterwards",
+    "options",
+    "process_until_killed",
+    "run_until_killed",
+    "scan_until_killed",
+    "stop_and_go_on",
+    "stores_and_manager",
+    "watch",
+]
 
 Afterwards = Literal["keep", "versions", "delete", "move"]
 """What becomes of delivered files: nothing (`versions`: and the destination keeps all of them), or an action."""
@@ -58,9 +76,7 @@ def stores_and_manager(
             media_resolver=LocalMediaResolver(place / "source"),
             media_state_store=stores.media_state,
             task_store=stores.tasks,
-            uploader=DirectoryUploader(
-                place / "backup", on_newer="version" if afterwards == "versions" else "replace"
-            ),
+            uploader=DirectoryUploader(place / "backup", on_newer="version" if afterwards == "versions" else "replace"),
             options=options(afterwards, **others),
         ) as manager,
     ):
@@ -79,16 +95,72 @@ def run_until_killed(
         events: after how many this process kills itself; None: never.
         traced: wait until another process traces this one.
     """
-    marks = watch(f"{folder}/trace")
+    marks = _set_up(folder)
     while traced and "TracerPid:\t0" in Path("/proc/self/status").read_text(encoding="ascii"):
         time.sleep(0.001)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(process)d %(name)s %(message)s")
     if events is not None:
         kill_in(marks, phase, events)
     with stores_and_manager(folder, afterwards) as (_, manager):
         while True:
             manager.run_once()
             time.sleep(0.002)
+
+
+def scan_until_killed(*, folder: str) -> None:
+    """One of several scanners."""
+    _set_up(folder)
+    with stores_and_manager(folder, "keep") as (_, manager):
+        while True:
+            manager.scan_and_enqueue_new()
+            time.sleep(0.005)
+
+
+def process_until_killed(*, folder: str, hang: bool = False) -> None:
+    """One of several workers; with `hang` its uploads begin and never end."""
+    marks = _set_up(folder)
+    if hang:
+        DirectoryUploader.upload = lambda *_: threading.Event().wait()  # type: ignore[method-assign,assignment,return-value]  # hangs
+        marks.span(DirectoryUploader, "upload", "hanging", lambda _self, _media, context: context.key)
+    with stores_and_manager(folder, "keep") as (_, manager):
+        while True:
+            manager.process()
+            time.sleep(0.005)
+
+
+STOPS: dict[str, tuple[type, str, bool]] = {
+    "before the look": (LocalMediaResolver, "resolve_for_upload", False),
+    "before the copy": (FileWriter, "deliver", False),
+    "in the middle of the copy": (WatchedStream, "readinto", True),
+    "before the last question": (ManagedContext, "confirm", False),
+    "after the last question": (ManagedContext, "confirm", True),
+    "before the settlement": (DirectoryUploader, "upload", True),
+    "in the middle of a page": (PageCommit, "_commit", False),
+}
+"""Where a process stops itself: at the first call of a method, before it or (True) after it."""
+
+
+def stop_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
+    """Scan, or deliver what is eligible, with a long sleep in between."""
+    _set_up(folder)
+    owner, name, after = STOPS[at]
+    function = getattr(owner, name)
+
+    def stop(*arguments: Any, **named: Any) -> Any:
+        setattr(owner, name, function)
+        result = function(*arguments, **named) if after else None
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return result if after else function(*arguments, **named)
+
+    setattr(owner, name, stop)
+    with stores_and_manager(folder, "keep", lease=timedelta(seconds=lease), workers=1) as (_, manager):
+        report: Any = manager.scan_and_enqueue_new() if scan else manager.process()
+    sys.stderr.write(f"{report}\n")
+    assert getattr(owner, name) is function, "it never stopped"
+
+
+def _set_up(folder: str) -> Marks:
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(process)d %(name)s %(message)s")
+    return watch(f"{folder}/trace")
 
 
 def watch(path: str) -> Marks:

@@ -142,7 +142,10 @@ class Battery:
         done = {delivery.key[:16] for delivery in look(self.folder).deliveries}
         left = {path.name.split("-")[1] for path in (self.folder / "backup").rglob(".mwt-*")}
         assert left.isdisjoint(done), "an unfinished copy was left beside the finished one"
-        with patch.object(temporary, "_MAX_AGE_NS", -1), stores_and_manager(self.folder, self.afterwards) as (_, manager):
+        with (
+            patch.object(temporary, "_MAX_AGE_NS", -1),
+            stores_and_manager(self.folder, self.afterwards) as (_, manager),
+        ):
             footage.bring_one_to_each_folder()
             manager.run_once()
         assert list((self.folder / "backup").rglob(".mwt-*")) == []

@@ -30,7 +30,9 @@ def die(folder: Path, zygote: Zygote, *, afterwards: Afterwards, seed: int, kill
     return battery
 
 
-@pytest.mark.parametrize("seed", [*range(SHORT), *(pytest.param(n, marks=pytest.mark.long) for n in range(SHORT, LONG))])
+@pytest.mark.parametrize(
+    "seed", [*range(SHORT), *(pytest.param(n, marks=pytest.mark.long) for n in range(SHORT, LONG))]
+)
 def test_whatever_dies_nothing_is_lost_sent_twice_or_called_done_too_early(
     tmp_path: Path, zygote: Zygote, seed: int
 ) -> None:

@@ -76,7 +76,11 @@ class Zygote:
     def __init__(self, mutant: str | None = None) -> None:
         command = [sys.executable, "-W", "error", "-m", "tests.crash.zygote_program", *([mutant] if mutant else [])]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         self._children: list[Child] = []
 

@@ -101,9 +101,7 @@ def test_a_living_worker_keeps_its_file_and_its_work(tmp_path: Path) -> None:
     with SqliteStores(path) as stores, SqliteStores(path) as peer:
         stores.tasks.enqueue_if_absent([new("a")])
         worker = stores.tasks.register_worker()
-        request = ClaimRequest(
-            worker_id=worker, routes=(ROUTE,), limit=1, lease_ns=HOUR_NS, longest_delay_ns=HOUR_NS
-        )
+        request = ClaimRequest(worker_id=worker, routes=(ROUTE,), limit=1, lease_ns=HOUR_NS, longest_delay_ns=HOUR_NS)
         assert stores.tasks.claim_batch(request)
         other = peer.tasks.register_worker()
         assert lock_files(path) == {worker, other}
