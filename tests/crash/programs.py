@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # ships no types
+
 from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager
 from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.actions import DeleteSource, MoveSource
@@ -23,12 +25,15 @@ from media_watch_tasks.manager.content import WatchedStream
 from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.page_commit import PageCommit
 from media_watch_tasks.manager.scanning import Scanning
+from media_watch_tasks.model.events import Event, TaskEnqueued
 from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
 from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
+from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 from media_watch_tasks.uploaders.directory.writing import FileWriter
 from tests.crash.marks import Marks, kill_in
+from tests.crash.power import install
 
 __all__ = [
     "PHASES",
@@ -37,6 +42,7 @@ __all__ = [
     "options",
     "process_until_killed",
     "run_until_killed",
+    "run_until_power_cut",
     "scan_until_killed",
     "stop_and_go_on",
     "stores_and_manager",
@@ -125,6 +131,38 @@ def process_until_killed(*, folder: str, hang: bool = False) -> None:
         while True:
             manager.process()
             time.sleep(0.005)
+
+
+def run_until_power_cut(*, folder: str, afterwards: Afterwards, cut: int, full: bool, checkpoint: int) -> None:
+    """Scan and deliver until the n-th write or sync of the database, at which the power fails.
+
+    Args:
+        folder: where everything stands.
+        afterwards: what becomes of delivered files.
+        cut: how many writes and syncs there are.
+        full: sync every commit.
+        checkpoint: pages after which the log is carried over into the database.
+    """
+    marks = _set_up(folder)
+    disk = install(folder, cut=cut)
+    if full:
+        connect = Database.connect
+        Database.connect = lambda self, _synchronous: connect(self, "FULL")  # type: ignore[method-assign]  # for all
+
+    def factory(path: str, *, synchronous: str) -> Any:
+        return APSWDatabase(
+            path, timeout=0, thread_safe=False, vfs=disk.name, pragmas={"wal_autocheckpoint": checkpoint}
+        )
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, TaskEnqueued):
+            marks.write("=", "enqueued", str(event.task_id))
+
+    with stores_and_manager(folder, afterwards, factory=factory) as (_, manager):
+        manager.subscribe(on_event)
+        while True:
+            manager.run_once()
+            time.sleep(0.002)
 
 
 STOPS: dict[str, tuple[type, str, bool]] = {

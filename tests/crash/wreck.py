@@ -54,6 +54,8 @@ class Wreck:
     dead: dict[int, str]
     """The reason, by task id."""
     crashes: Counter[int]
+    tasks: frozenset[int]
+    """The ids of all."""
 
 
 def look(folder: Path) -> Wreck:
@@ -67,7 +69,7 @@ def look(folder: Path) -> Wreck:
     with closing(sqlite3.connect(copy / "watch.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'task_receipt'").fetchall():
-            return Wreck((), {}, Counter())  # killed before the schema was there
+            return Wreck((), {}, Counter(), frozenset())  # killed before the schema was there
         rows = connection.execute(_ENDED).fetchall()
         queued = set(connection.execute("SELECT asset_id, size, mtime_ns FROM task"))
         seen = {
@@ -76,6 +78,7 @@ def look(folder: Path) -> Wreck:
         }
         assert seen <= queued, f"seen, and never queued: {seen - queued}"
         crashes = Counter(dict(connection.execute("SELECT id, crashes FROM task WHERE crashes > 0")))
+        tasks = frozenset(task_id for (task_id,) in connection.execute("SELECT id FROM task"))
     deliveries = []
     for row in rows:
         task_id, key, asset_id, size, mtime_ns, state, _, receipt, remote_id, receipt_size, sha256 = row
@@ -85,7 +88,7 @@ def look(folder: Path) -> Wreck:
             path = _NUMBERED.sub("", asset_id.decode())
             deliveries.append(Delivery(task_id, key.hex(), path, size, mtime_ns, remote_id, sha256.hex()))
     dead = {row[0]: row[6] for row in rows if row[5] == DEAD}
-    return Wreck(tuple(deliveries), dead, crashes)
+    return Wreck(tuple(deliveries), dead, crashes, tasks)
 
 
 class Judge:
