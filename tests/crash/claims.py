@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
 import attrs
-
 from tests.crash.marks import Mark
 
 
@@ -24,7 +24,8 @@ def held_claims(marks: list[Mark], killed_ns: dict[int, int]) -> dict[int, list[
 
     Args:
         marks: of all processes, which share the monotonic clock.
-        killed_ns: when each process was killed; what it held and had not begun to settle ended then.
+        killed_ns: when each process was killed; what it held and had not begun to settle ended then. Processes that
+            are not named live, and hold it until the last mark.
     """
     ends: dict[tuple[int, int, int], int] = {}
     for mark in marks:
@@ -36,7 +37,9 @@ def held_claims(marks: list[Mark], killed_ns: dict[int, int]) -> dict[int, list[
         if mark.phase == "claimed":
             task_id, token, _ = mark.detail.split(":")
             claim = (mark.pid, int(task_id), int(token))
-            held[int(task_id)].append(Held(mark.at_ns, ends.get(claim, killed_ns[mark.pid]), int(token), mark.pid))
+            held[int(task_id)].append(
+                Held(mark.at_ns, ends.get(claim, killed_ns.get(mark.pid, marks[-1].at_ns)), int(token), mark.pid)
+            )
     return {task_id: sorted(claims) for task_id, claims in held.items()}
 
 
@@ -45,6 +48,6 @@ def double_claims(held: dict[int, list[Held]]) -> list[tuple[int, Held, Held]]:
     return [
         (task_id, earlier, later)
         for task_id, claims in held.items()
-        for earlier, later in zip(claims, claims[1:], strict=False)
+        for earlier, later in itertools.pairwise(claims)
         if later.from_ns < earlier.until_ns or later.token <= earlier.token
     ]

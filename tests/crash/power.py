@@ -2,7 +2,7 @@
 
 A VFS of apsw lets every write through, so that the process works as ever, and notes each write, truncation and sync in
 a journal. The cut kills the process; then the files are made again as a disk may have kept them: everything up to a
-file's last sync, and of what came later any part, in any order, each write whole, in some of its sectors, or not at all.
+file's last sync, and of what came later any part, each write whole, in some of its sectors, or not at all.
 """
 
 from __future__ import annotations

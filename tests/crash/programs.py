@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # ships no types
+from tests.crash.marks import Marks, kill_in
+from tests.crash.power import install
 
 from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager
 from media_watch_tasks.abc.action import AfterUploadAction
@@ -32,8 +34,6 @@ from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 from media_watch_tasks.uploaders.directory.writing import FileWriter
-from tests.crash.marks import Marks, kill_in
-from tests.crash.power import install
 
 __all__ = [
     "PHASES",
@@ -182,11 +182,15 @@ def stop_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
     _set_up(folder)
     owner, name, after = STOPS[at]
     function = getattr(owner, name)
+    awake = threading.Event()
+    signal.signal(signal.SIGCONT, lambda *_: awake.set())
 
     def stop(*arguments: Any, **named: Any) -> Any:
         setattr(owner, name, function)
         result = function(*arguments, **named) if after else None
         os.kill(os.getpid(), signal.SIGSTOP)
+        # Any thread may be the first to stop; this one goes no further.
+        awake.wait()
         return result if after else function(*arguments, **named)
 
     setattr(owner, name, stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
 import subprocess
 import time
 from collections import Counter
@@ -13,14 +12,14 @@ from typing import Literal
 from unittest.mock import patch
 
 import attrs
-
-from media_watch_tasks.uploaders.directory import temporary
 from tests.crash.arrivals import Arrivals
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import Mark, open_spans, read_marks
 from tests.crash.programs import PHASES, Afterwards, stores_and_manager
 from tests.crash.wreck import Judge, look
 from tests.crash.zygote import HANG_GUARD, Child, Zygote
+
+from media_watch_tasks.uploaders.directory import temporary
 
 CALLS = {"fsync": 3, "linkat": 3, "unlinkat": 3, "pwrite64": 30, "rename,renameat,renameat2": 2, "fdatasync": 2}
 """System calls that change what is on the disk: copies, their names, the log of the database. One of the first so many

@@ -12,7 +12,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from tests.crash.programs import PHASES, Afterwards
 from tests.crash.rounds import Battery, Way
 from tests.crash.zygote import Zygote

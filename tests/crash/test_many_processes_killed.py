@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from media_watch_tasks import SqliteStores
-from media_watch_tasks.model.tasks import TaskState
-from media_watch_tasks.stores.sqlite.task_codec import SUCCESS
 from tests.crash.arrivals import Arrivals
 from tests.crash.claims import double_claims, held_claims
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import open_spans, read_marks
 from tests.crash.wreck import Judge, look
 from tests.crash.zygote import HANG_GUARD, Child, Zygote
+
+from media_watch_tasks import SqliteStores
+from media_watch_tasks.model.tasks import TaskState
+from media_watch_tasks.stores.sqlite.task_codec import SUCCESS
 
 SCANNERS, WORKERS = 2, 4
 
@@ -99,6 +99,7 @@ def test_no_task_is_ever_held_twice_and_nobody_finds_the_database_locked(
                 crowd.footage.change()
                 time.sleep(0.01)
             crowd.kill_one_and_replace_it(draw)
+        assert double_claims(held_claims(read_marks(tmp_path / "trace"), crowd.killed_ns)) == []
         wait_for(lambda: is_done(crowd, stores), what="all to be done")
         crowd.kill_all()
         assert stores.tasks.counts()[TaskState.DEAD] == 0

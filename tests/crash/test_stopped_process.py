@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-
 from tests.crash.arrivals import Arrivals
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import read_marks
@@ -16,7 +15,13 @@ from tests.crash.programs import STOPS, stores_and_manager
 from tests.crash.wreck import Judge, look
 from tests.crash.zygote import HANG_GUARD, Child, Zygote
 
+from media_watch_tasks.clock import NANOSECONDS
+from media_watch_tasks.model.settlements import Delivered
+from media_watch_tasks.model.tasks import ClaimRequest
+from media_watch_tasks.model.uploads import UploadReceipt
+
 LEASE = 0.3
+HOUR_NS = 3_600 * NANOSECONDS
 LIVE = ("pending", "failed", "uploading")
 
 
@@ -79,6 +84,34 @@ def test_worker_that_slept_past_its_lease_overwrites_and_settles_nothing(
     wreck = look(tmp_path)
     assert not wreck.dead
     Judge(tmp_path, footage, "keep").check_end(wreck)
+
+
+@pytest.mark.parametrize("at", ["before the copy", "after the last question", "before the settlement"])
+def test_worker_that_slept_settles_nothing_of_the_one_that_has_its_task_now(
+    tmp_path: Path, zygote: Zygote, footage: Footage, at: str
+) -> None:
+    footage.write("clip.mov")
+    with stores_and_manager(tmp_path, "keep") as (stores, manager):
+        manager.scan_and_enqueue_new()
+        sleeper = zygote.start(
+            "tests.crash.programs:stop_and_go_on", log=tmp_path / "log", folder=str(tmp_path), at=at, lease=LEASE,
+            scan=False,
+        )  # fmt: skip
+        wait_until_stopped(sleeper)
+        (task,) = manager.tasks()
+        request = ClaimRequest(
+            worker_id=stores.tasks.register_worker(), routes=(task.route,), limit=1, lease_ns=HOUR_NS,
+            longest_delay_ns=HOUR_NS, force=True,
+        )  # fmt: skip
+        until = time.monotonic() + HANG_GUARD
+        while not (claims := stores.tasks.claim_batch(request)):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        sleeper.send(signal.SIGCONT)
+        assert "lease_lost=1" in sleeper.finish()
+        assert manager.tasks()[0].state == "uploading"
+        delivered = Delivered(ref=claims[0].ref, receipt=UploadReceipt("by the other one"))
+        assert stores.tasks.settle([delivered]).settled == {task.id}
 
 
 def test_scanner_that_slept_past_its_lease_sends_nothing_back_in_time(

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from tests.crash.footage import Footage, Version
+from tests.crash.programs import Afterwards
 
 from media_watch_tasks.model.identity import join
 from media_watch_tasks.stores.sqlite.task_codec import DEAD, SUCCESS
-from tests.crash.footage import Footage, Version
-from tests.crash.programs import Afterwards
 
 _ENDED = """
 SELECT t.id, t.key, t.asset_id, t.size, t.mtime_ns, t.state, t.reason, r.task_id, r.remote_id, r.size, r.sha256
@@ -121,11 +121,12 @@ class Judge:
             assert delivery is not None, f"{path}, version {last.number}, was never delivered"
             assert delivery.sha256 == last.sha256
             assert (self._folder / "backup" / delivery.remote_id).read_bytes() == last.content
-        left = [path for path in (self._folder / "source").rglob(".mwt-*")]
+        left = list((self._folder / "source").rglob(".mwt-*"))
         assert left == [], "files were left aside at the source"
 
     def _stands_at_destination(self, delivery: Delivery) -> None:
         at = self._folder / "backup" / delivery.remote_id
+        assert at.exists(), f"{delivery.path} is called delivered and is not at the destination"
         content = at.read_bytes()
         if hashlib.sha256(content).hexdigest() == delivery.sha256:
             assert len(content) == delivery.size

@@ -84,7 +84,7 @@ class Zygote:
         )
         self._children: list[Child] = []
 
-    def start(self, call: str, *, log: Path, **arguments: Any) -> Child:  # noqa: ANN401 - whatever JSON can carry
+    def start(self, call: str, *, log: Path, **arguments: Any) -> Child:
         """Fork a process that calls the function with these arguments."""
         pid = self._ask(call=call, log=str(log), arguments=arguments)
         child = Child(pid, os.pidfd_open(pid), log, self)

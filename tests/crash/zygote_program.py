@@ -14,8 +14,9 @@ import sys
 import traceback
 from typing import Any
 
-import media_watch_tasks
 import tests.crash.programs
+
+import media_watch_tasks
 
 __all__: list[str] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,11 @@ HOUR_NS = 3_600 * 10**9
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
+def path(tmp_path: Path) -> Path:
     """A database with one task, made by a process that is gone."""
     with SqliteStores(tmp_path / "watch.db") as stores:
         enqueue(stores, "a")
-    yield tmp_path / "watch.db"
+    return tmp_path / "watch.db"
 
 
 def enqueue(stores: SqliteStores, name: str) -> None:
