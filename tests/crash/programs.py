@@ -125,7 +125,7 @@ def process_until_killed(*, folder: str, hang: bool = False) -> None:
     """One of several workers; with `hang` its uploads begin and never end."""
     marks = _set_up(folder)
     if hang:
-        DirectoryUploader.upload = lambda *_: threading.Event().wait()  # type: ignore[method-assign,assignment,return-value]  # hangs
+        DirectoryUploader.upload = lambda *_: threading.Event().wait()  # type: ignore[method-assign,assignment]  # hangs
         marks.span(DirectoryUploader, "upload", "hanging", lambda _self, _media, context: context.key)
     with stores_and_manager(folder, "keep") as (_, manager):
         while True:
@@ -147,7 +147,7 @@ def run_until_power_cut(*, folder: str, afterwards: Afterwards, cut: int, full: 
     disk = install(folder, cut=cut)
     if full:
         connect = Database.connect
-        Database.connect = lambda self, _synchronous: connect(self, "FULL")  # type: ignore[method-assign]  # for all
+        Database.connect = lambda self, synchronous: connect(self, "FULL")  # type: ignore[method-assign]  # for all
 
     def factory(path: str, *, synchronous: str) -> Any:
         return APSWDatabase(

@@ -8,12 +8,15 @@ was delivered. In the end all files are there with their receipts, and none was 
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
 import pytest
-from tests.crash.programs import PHASES, Afterwards
+from tests.crash.footage import Footage
+from tests.crash.programs import PHASES, Afterwards, stores_and_manager
 from tests.crash.rounds import Battery, Way
+from tests.crash.wreck import Judge, look
 from tests.crash.zygote import Zygote
 
 ROUND: list[Way] = ["phase", "anywhere", "phase", "call", "phase", "time", "phase", "call", "phase", "anywhere"]
@@ -43,3 +46,26 @@ def test_whatever_dies_nothing_is_lost_sent_twice_or_called_done_too_early(
     for phase in PHASES:
         if phase != "action" or afterwards in {"delete", "move"}:
             assert battery.died_in[phase] >= 3, f"too few died in {phase}: {battery.died_in}"
+
+
+def test_what_dies_while_it_makes_the_database_leaves_one_that_can_be_used(tmp_path: Path, zygote: Zygote) -> None:
+    draw = random.Random(0)
+    unfinished = 0
+    for number in range(40):
+        folder = tmp_path / str(number)
+        footage = Footage(folder, number)
+        (folder / "backup").mkdir()
+        footage.write("clip.mov")
+        child = zygote.start(
+            "tests.crash.programs:run_until_killed",
+            log=folder / "log",
+            folder=str(folder),
+            afterwards="keep",
+            events=draw.randrange(1, 14_000),  # about as many as it takes to open one
+        )
+        assert child.wait() == -9, child.log.read_text()[-3_000:]
+        unfinished += not look(folder).is_complete
+        with stores_and_manager(folder, "keep") as (_, manager):
+            manager.run_once()
+        Judge(folder, footage, "keep").check_end(look(folder))
+    assert unfinished >= 5, "too few died before the schema was there"

@@ -130,6 +130,7 @@ def test_scanner_that_slept_past_its_lease_sends_nothing_back_in_time(
         sleeper.send(signal.SIGCONT)
         said = sleeper.finish()
         assert "the scan lease was lost to another scanner" in said
+        assert len(look(tmp_path).tasks) == 1, "a scanner that has lost its lease has queued what it saw before"
         deliver_all(tmp_path)
     newest = footage.versions["clip.mov"][-1]
     assert (tmp_path / "backup" / "clip.mov").read_bytes() == newest.content

@@ -56,6 +56,8 @@ class Wreck:
     crashes: Counter[int]
     tasks: frozenset[int]
     """The ids of all."""
+    is_complete: bool = True
+    """False where the process died before the tables were there."""
 
 
 def look(folder: Path) -> Wreck:
@@ -69,7 +71,7 @@ def look(folder: Path) -> Wreck:
     with closing(sqlite3.connect(copy / "watch.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'task_receipt'").fetchall():
-            return Wreck((), {}, Counter(), frozenset())  # killed before the schema was there
+            return Wreck((), {}, Counter(), frozenset(), is_complete=False)
         rows = connection.execute(_ENDED).fetchall()
         queued = set(connection.execute("SELECT asset_id, size, mtime_ns FROM task"))
         seen = {

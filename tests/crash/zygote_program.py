@@ -14,10 +14,6 @@ import sys
 import traceback
 from typing import Any
 
-import tests.crash.programs
-
-import media_watch_tasks
-
 __all__: list[str] = []
 
 _PR_SET_PDEATHSIG = 1
@@ -46,8 +42,6 @@ def _run(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve until the standard input ends."""
-    assert media_watch_tasks.TaskManager
-    assert tests.crash.programs
     if len(sys.argv) > 1:
         path, _, name = sys.argv[1].rpartition(":")
         runpy.run_path(path)[name]()
