@@ -73,7 +73,7 @@ class Battery:
             footage.change()
         events = round(10 ** draw.uniform(0, 3.5)) if way == "phase" else draw.randrange(60_000)
         child = self.zygote.start(
-            "tests.crash.programs:run_until_killed",
+            "run_until_killed",
             log=self.folder / "log",
             folder=str(self.folder),
             afterwards=self.afterwards,

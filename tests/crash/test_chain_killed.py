@@ -57,7 +57,7 @@ def test_what_dies_while_it_makes_the_database_leaves_one_that_can_be_used(tmp_p
         (folder / "backup").mkdir()
         footage.write("clip.mov")
         child = zygote.start(
-            "tests.crash.programs:run_until_killed",
+            "run_until_killed",
             log=folder / "log",
             folder=str(folder),
             afterwards="keep",

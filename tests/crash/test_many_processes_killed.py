@@ -37,7 +37,7 @@ class Crowd:
             self.footage.change()
 
     def start(self, kind: str, **arguments: object) -> Child:
-        call = f"tests.crash.programs:{kind}_until_killed"
+        call = f"{kind}_until_killed"
         child = self._zygote.start(call, log=self.folder / "log", folder=str(self.folder), **arguments)
         self._living.append((kind, child))
         return child

@@ -63,7 +63,7 @@ class Cuts:
             footage.change()
         before = {name: (self.folder / name).read_bytes() for name in FILES if (self.folder / name).exists()}
         child = self.zygote.start(
-            "tests.crash.programs:run_until_power_cut",
+            "run_until_power_cut",
             log=self.folder / "log",
             folder=str(self.folder),
             afterwards=self.afterwards,

@@ -64,7 +64,7 @@ def test_worker_that_slept_past_its_lease_overwrites_and_settles_nothing(
         footage.write("clip.mov")
         with stores_and_manager(tmp_path, "keep") as (_, manager):
             manager.scan_and_enqueue_new()
-        call = "tests.crash.programs:stop_and_go_on"
+        call = "stop_and_go_on"
         sleeper = zygote.start(
             call, log=tmp_path / "log", folder=str(tmp_path), at=at, lease=LEASE, scan=False
         )  # fmt: skip
@@ -94,7 +94,7 @@ def test_worker_that_slept_settles_nothing_of_the_one_that_has_its_task_now(
     with stores_and_manager(tmp_path, "keep") as (stores, manager):
         manager.scan_and_enqueue_new()
         sleeper = zygote.start(
-            "tests.crash.programs:stop_and_go_on", log=tmp_path / "log", folder=str(tmp_path), at=at, lease=LEASE,
+            "stop_and_go_on", log=tmp_path / "log", folder=str(tmp_path), at=at, lease=LEASE,
             scan=False,
         )  # fmt: skip
         wait_until_stopped(sleeper)
@@ -120,7 +120,7 @@ def test_scanner_that_slept_past_its_lease_sends_nothing_back_in_time(
     with Arrivals(tmp_path / "backup") as arrivals:
         footage.write("clip.mov")
         sleeper = zygote.start(
-            "tests.crash.programs:stop_and_go_on", log=tmp_path / "log", folder=str(tmp_path),
+            "stop_and_go_on", log=tmp_path / "log", folder=str(tmp_path),
             at="in the middle of a page", lease=LEASE, scan=True,
         )  # fmt: skip
         wait_until_stopped(sleeper)

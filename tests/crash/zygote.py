@@ -67,7 +67,7 @@ class Child:
 
 
 class Zygote:
-    """Starts processes that run a function of a module of these tests, `package.module:function`.
+    """Starts processes that run a function of `tests.crash.programs`.
 
     Args:
         mutant: `path of a file:function`; the function is called before anything is forked, to put mistakes in.

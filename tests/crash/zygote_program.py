@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import importlib
 import json
 import os
 import random
@@ -13,6 +12,8 @@ import signal
 import sys
 import traceback
 from typing import Any
+
+from tests.crash import programs
 
 __all__: list[str] = []
 
@@ -30,8 +31,7 @@ def _run(request: dict[str, Any]) -> None:
         os.dup2(os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
         faulthandler.enable()
         random.seed()
-        module, _, name = request["call"].partition(":")
-        getattr(importlib.import_module(module), name)(**request["arguments"])
+        getattr(programs, request["call"])(**request["arguments"])
         code = 0
     except BaseException:  # noqa: BLE001 - a forked child must not go on as its parent
         traceback.print_exc()
