@@ -98,6 +98,9 @@ def files_count_as_seen_before_their_tasks_are_written() -> None:
 
     def in_two(self: Any, page: Any, diff: Any, moves: Any, **parts: Any) -> int:
         self._walk.record(page, diff, (*diff.new, *diff.changed))
+        # Other work in between: the small battery that has to find this out dies at few places only.
+        for _ in range(20):
+            self._core.media_state.extend_scan(self._walk._lease, lease_ns=self._core.lease_ns)
         return commit(self, page, diff, moves, **parts)
 
     _patch(PageCommit, "_commit", in_two)
