@@ -30,7 +30,10 @@ class ChangesSource(ABC):
 
     @abstractmethod
     def move_to(self, asset_id: bytes, target: bytes, *, cancel: CancelToken) -> None:
-        """Rename the file to another path below the root; folders are made, and nothing is overwritten."""
+        """Rename the file to another path below the root; folders are made, and nothing is overwritten.
+
+        Where something stands at the target, the name gets a number: `clip (1).mov`.
+        """
 
 
 class AfterUploadAction(ABC):

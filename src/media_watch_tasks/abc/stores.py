@@ -265,7 +265,7 @@ class TaskStore(ABC):
 
         One that was not begun becomes eligible. For one that was begun `crashes` grows, the attempt is given back, and
         it waits `backoff_ns[crashes - 1]` (the last one for all further). With `crashes` = `dead_after` it becomes
-        `dead: crashed`.
+        `dead: crashed`. The claims that follow go by the same two, when they find more to take back.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ from media_watch_tasks.abc.action import ChangesSource
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetNotFound, PermanentError, TransientError
 from media_watch_tasks.local.confined import NOT_THERE, is_well_formed, open_below
+from media_watch_tasks.local.renaming import rename_if_free
 from media_watch_tasks.local.root import LocalRoot
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import MediaAsset
@@ -18,7 +19,6 @@ from media_watch_tasks.model.assets import MediaAsset
 __all__ = ["LocalChanges"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
 
 class LocalChanges(ChangesSource):
@@ -38,7 +38,7 @@ class LocalChanges(ChangesSource):
         cancel.raise_if_cancelled()
         directory, name = identity.split(asset_id)
         with self._changing(aside), self._folder(directory) as folder:
-            return _rename_if_free(identity.split(aside)[1], name, source=folder, target=folder)
+            return rename_if_free(identity.split(aside)[1], name, source=folder, target=folder)
 
     def remove(self, asset_id: bytes, *, cancel: CancelToken) -> None:
         """See `ChangesSource`."""
@@ -61,7 +61,7 @@ class LocalChanges(ChangesSource):
             with self._folder(target_directory) as folder:
                 number = 0
                 free = wanted
-                while not _rename_if_free(name, free, source=source, target=folder):
+                while not rename_if_free(name, free, source=source, target=folder):
                     number += 1
                     stem, extension = os.path.splitext(wanted)
                     free = b"%s (%d)%s" % (stem, number, extension)
@@ -96,27 +96,3 @@ class LocalChanges(ChangesSource):
                 raise AssetNotFound(f"{shown} is not in {self._root.display} any more") from error
             reason = os.strerror(error.errno or errno.EIO)
             raise TransientError(f"{shown} in {self._root.display} cannot be changed: {reason}") from error
-
-
-def _rename_if_free(name: bytes, wanted: bytes, *, source: int, target: int) -> bool:
-    """Rename without overwriting; False if another file stands at the wanted name."""
-    try:
-        os.link(name, wanted, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    except FileExistsError:
-        # A call that died between the link and the unlink has left both names to one file.
-        if not os.path.samestat(
-            os.stat(name, dir_fd=source, follow_symlinks=False), os.stat(wanted, dir_fd=target, follow_symlinks=False)
-        ):
-            return False
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        # Without hard links (FAT, some shares) a look before the rename has to do.
-        try:
-            os.stat(wanted, dir_fd=target, follow_symlinks=False)
-        except FileNotFoundError:
-            os.rename(name, wanted, src_dir_fd=source, dst_dir_fd=target)
-            return True
-        return False
-    os.unlink(name, dir_fd=source)
-    return True

@@ -10,9 +10,9 @@ from media_watch_tasks.abc.scanner import Filters
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetNotFound, ConfigurationError, MediaWatchError
 from media_watch_tasks.manager.core import ManagerCore
-from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.assets import AssetStat, MediaAsset
 from media_watch_tasks.model.events import ActionDone
-from media_watch_tasks.model.identity import display_text, join, split
+from media_watch_tasks.model.identity import Route, display_text, join, split
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.model.tasks import Task
 
@@ -27,7 +27,8 @@ class AfterUpload:
     """The action of the options. It is owed from the commit of the success on, and repeated after a crash.
 
     A file is renamed within its directory before anything else: whoever writes it then writes to another name, and a
-    second look tells whether it is the version that was delivered. If not, it is renamed back and queued.
+    second look tells whether it is the version that was delivered. If not, it is renamed back and queued; where another
+    file has its name by then, it gets a name beside that one.
     """
 
     def __init__(self, core: ManagerCore) -> None:
@@ -52,18 +53,16 @@ class AfterUpload:
         """Do what is owed for one task; it is left owed where that can help later."""
         core, action = self._core, self._action
         resolver = core.resolver
-        if action is None or not isinstance(resolver, ChangesSource) or not self._everybody_has(task):
+        if action is None or not isinstance(resolver, ChangesSource):
             return
-        asset = task.asset
-        directory, name = split(task.asset_id)
-        aside = join(directory, _ASIDE + task.key[:16].encode() + b"-" + name[-100:])
-        error: str | None = None
         try:
-            error = self._act(action, resolver, asset, aside, cancel)
+            owed, error = self._act(action, resolver, task, cancel)
         except AssetNotFound:
-            error = "the file was gone already"
+            owed, error = False, "the file was gone already"
         except MediaWatchError:
             _log.warning("after-upload action failed, will be tried again", exc_info=True, extra={"task_id": task.id})
+            return
+        if owed:
             return
         core.tasks.finish_action(task.id, error=error)
         notifier = core.notifier
@@ -82,31 +81,43 @@ class AfterUpload:
             )
 
     def _act(
-        self, action: AfterUploadAction, resolver: ChangesSource, asset: MediaAsset, aside: bytes, cancel: CancelToken
-    ) -> str | None:
-        core = self._core
+        self, action: AfterUploadAction, resolver: ChangesSource, task: Task, cancel: CancelToken
+    ) -> tuple[bool, str | None]:
+        """True if it is owed further on; else why it was given up, None if it was done."""
+        core, asset = self._core, task.asset
+        directory, name = split(task.asset_id)
+        aside = join(directory, _ASIDE + task.key[:16].encode() + b"-" + name[-100:])
         aside_asset = MediaAsset(asset.source_id, aside, asset.size, asset.mtime_ns)
-        (left_aside,) = core.resolver.stat((aside_asset,), cancel=cancel)
-        if left_aside is None:  # else: an earlier call died after the rename
-            resolver.set_aside(asset, aside, cancel=cancel)
         (found,) = core.resolver.stat((aside_asset,), cancel=cancel)
+        if found is None:  # else: an earlier call died after the rename, and what stands there is nowhere else
+            if not self._has(task, task.route):
+                return False, "a newer version was delivered since"
+            if not all(self._has(task, route) for route in core.destinations.routes):
+                return True, None
+            resolver.set_aside(asset, aside, cancel=cancel)
+            (found,) = core.resolver.stat((aside_asset,), cancel=cancel)
         if found is None or found.fingerprint != asset.fingerprint:
-            resolver.put_back(aside, asset.asset_id, cancel=cancel)
-            if found is not None:
-                newer = MediaAsset(asset.source_id, asset.asset_id, found.size, found.mtime_ns)
-                due_ns = core.clock.now_ns() + core.settle_ns
-                core.tasks.enqueue_if_absent(core.new_tasks(newer, due_ns=due_ns), durable=True)
-            return "the file is another version by now, which is queued"
+            self._give_back(resolver, asset, aside, found, cancel)
+            return False, "the file is another version by now, which is queued"
         # Before the file goes: a scan must not count it among the absences.
         core.media_state.mark_missing(core.source_id, [asset.asset_id])
         action.perform(resolver, aside, asset, cancel=cancel)
-        return None
+        return False, None
 
-    def _everybody_has(self, task: Task) -> bool:
-        """True if each destination has this version: only then may the source lose it."""
+    def _give_back(
+        self, resolver: ChangesSource, asset: MediaAsset, aside: bytes, found: AssetStat | None, cancel: CancelToken
+    ) -> None:
+        """Rename back what is not the delivered version, and queue it."""
         core = self._core
-        return all(
-            delivered is not None and delivered.fingerprint == task.fingerprint
-            for route in core.destinations.routes
-            for delivered in core.tasks.delivered(route, (task.asset_id,))
-        )
+        if not resolver.put_back(aside, asset.asset_id, cancel=cancel):
+            # A third version has the name by now: this one gets a number, and the next scan finds both.
+            resolver.move_to(aside, asset.asset_id, cancel=cancel)
+        elif found is not None:
+            newer = MediaAsset(asset.source_id, asset.asset_id, found.size, found.mtime_ns)
+            due_ns = core.clock.now_ns() + core.settle_ns
+            core.tasks.enqueue_if_absent(core.new_tasks(newer, due_ns=due_ns), durable=True)
+
+    def _has(self, task: Task, route: Route) -> bool:
+        """True if the latest that this destination has of the asset is the version of the task."""
+        (delivered,) = self._core.tasks.delivered(route, (task.asset_id,))
+        return delivered is not None and delivered.fingerprint == task.fingerprint

@@ -28,6 +28,10 @@ from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask
 __all__ = ["PageCommit"]
 
 
+class _LeaseLost(Exception):  # noqa: N818 - takes back what a scanner has queued that slept past its lease
+    pass
+
+
 class PageCommit:
     """Diff, enqueue, seen, checkpoint: each idempotent, in this order, one transaction where the stores share one."""
 
@@ -103,13 +107,18 @@ class PageCommit:
         core = self._core
         due_ns = core.clock.now_ns() + core.settle_ns
         tasks = [task for asset in (*to_send, *diff.changed) for task in core.new_tasks(asset, due_ns=due_ns)]
-        with core.together() as shared:
-            tasks += [task for move in moves for task in self._move(move, due_ns)]
-            # Without a shared transaction the tasks must be on the disk before their files count as seen.
-            results = core.tasks.enqueue_if_absent(tasks, durable=not shared) if tasks else ()
-            if to_record:
-                self._walk.record(page, diff, to_record, baseline=True)
-            self._walk.record(page, diff, (*to_send, *(asset for _, asset in moves), *diff.changed))
+        try:
+            with core.together() as shared:
+                tasks += [task for move in moves for task in self._move(move, due_ns)]
+                # Without a shared transaction the tasks must be on the disk before their files count as seen.
+                results = core.tasks.enqueue_if_absent(tasks, durable=not shared) if tasks else ()
+                if to_record:
+                    self._walk.record(page, diff, to_record, baseline=True)
+                self._walk.record(page, diff, (*to_send, *(asset for _, asset in moves), *diff.changed))
+                if shared and self._walk.lease_lost:
+                    raise _LeaseLost  # noqa: TRY301 - an exception is what takes a transaction back
+        except _LeaseLost:
+            return 0
         for result in results:
             if result.outcome is EnqueueOutcome.LIVE:
                 self._totals["already_queued"] += 1

@@ -119,6 +119,69 @@ def test_action_is_owed_over_a_crash_and_done_by_the_next_run(rig: Any) -> None:
     assert rig.tree.paths() == []
 
 
+def test_version_whose_name_is_taken_when_it_is_put_back_gets_a_name_beside_it(rig: Any) -> None:
+    manager = _delivering(rig, "a.mp4", after_upload=DeleteSource())
+    set_aside = rig.resolver.set_aside
+
+    def changed_meanwhile_and_again(asset: Any, aside: bytes, **named: Any) -> None:
+        rig.tree.change("a.mp4", b"second")
+        set_aside(asset, aside, **named)
+        rig.tree.put("a.mp4", b"the third")
+
+    rig.resolver.set_aside = changed_meanwhile_and_again
+    rig.deliver(manager)
+    assert rig.tree.paths() == [b"a (1).mp4", b"a.mp4"]
+    rig.resolver.set_aside = set_aside
+    rig.deliver(manager)
+    assert rig.destination.held == {b"a.mp4": b"the third", b"a (1).mp4": b"second"}
+
+
+def test_version_that_a_dead_run_left_aside_is_put_back_even_when_a_newer_one_is_delivered(rig: Any) -> None:
+    manager = _delivering(rig, "a.mp4", after_upload=DeleteSource())
+    set_aside, put_back = rig.resolver.set_aside, rig.resolver.put_back
+
+    def changed_meanwhile(asset: Any, aside: bytes, **named: Any) -> None:
+        rig.tree.change("a.mp4", b"second")
+        set_aside(asset, aside, **named)
+
+    def dies(*_: Any, **__: Any) -> bool:
+        raise TransientError("the power failed")
+
+    rig.resolver.set_aside, rig.resolver.put_back = changed_meanwhile, dies
+    rig.deliver(manager)
+    rig.resolver.set_aside, rig.resolver.put_back = set_aside, put_back
+    rig.tree.put("a.mp4", b"the third")
+    # Delivered before the action of the first version is tried again.
+    other = rig.manager(after_upload=None)
+    other.enqueue(["a.mp4"])
+    rig.settle()
+    other.process()
+    assert rig.destination.held == {b"a.mp4": b"the third"}
+    manager.process()
+    assert rig.tree.paths() == [b"a (1).mp4", b"a.mp4"]
+    rig.deliver(manager)
+    assert rig.destination.held == {b"a.mp4": b"the third", b"a (1).mp4": b"second"}
+
+
+def test_action_for_a_version_that_a_newer_one_has_replaced_is_given_up(rig: Any) -> None:
+    manager = _delivering(rig, "a.mp4", after_upload=DeleteSource())
+    set_aside = rig.resolver.set_aside
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise TransientError("busy")
+
+    rig.resolver.set_aside = fails
+    rig.deliver(manager)
+    (first,) = manager.tasks()
+    rig.resolver.set_aside = set_aside
+    rig.tree.change("a.mp4", b"second")
+    rig.deliver(rig.manager(after_upload=None))
+    manager.process()
+    assert rig.tree.find("a.mp4") is not None, "of the newer version nothing was to be deleted"
+    assert rig.tasks.pending_actions([first.route]) == ()
+    assert [event.error for event in rig.heard(ActionDone)] == ["a newer version was delivered since"]
+
+
 def test_source_keeps_the_file_until_every_destination_has_it(rig: Any) -> None:
     from media_watch_tasks.uploaders import AllOf  # noqa: PLC0415 - used by this one test
 

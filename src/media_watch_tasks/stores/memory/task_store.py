@@ -51,7 +51,7 @@ class MemoryTaskStore(TaskStore):
         dead_after: int = DEAD_AFTER,
         crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
     ) -> None:
-        """`claim_batch` takes lapsed leases back with `dead_after` and `crash_backoff_ns` (see `take_back`)."""
+        """`dead_after`, `crash_backoff_ns`: what `claim_batch` goes by before the first `take_back`."""
         self._lock = threading.RLock()
         self._book = TaskBook(clock or SystemClock())
         self._workers: set[str] = set()
@@ -150,6 +150,7 @@ class MemoryTaskStore(TaskStore):
     def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None = None) -> int:
         """With the caller's policy."""
         with self._lock:
+            self._dead_after, self._crash_backoff_ns = dead_after, tuple(backoff_ns)
             return claiming.take_back(self._book, dead_after=dead_after, backoff_ns=backoff_ns, asking=asking)
 
     def last_token(self) -> int:

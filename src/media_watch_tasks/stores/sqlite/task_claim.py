@@ -93,11 +93,12 @@ class TaskClaim:
     def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None) -> int:
         """See `TaskStore.take_back`."""
         self._locks_tried_ns = None
+        self._dead_after, self._crash_backoff_ns = dead_after, tuple(backoff_ns)
         own = None if asking is None else self._workers.known_number(asking)
-        voided = self._void_dead_workers(dead_after=dead_after, backoff_ns=backoff_ns)
+        voided = self._void_dead_workers()
         names = self._core.names.current()
         lapsed = self._core.lapsed(names, asking=own)
-        self._take_back(names, lapsed, dead_after=dead_after, backoff_ns=backoff_ns)
+        self._take_back(names, lapsed)
         return voided + len(lapsed)
 
     # ---- before the choice
@@ -118,6 +119,9 @@ class TaskClaim:
         core = self._core
         clock = core.clock
         names = core.names.latest_known()
+        if clock.boot_id() not in names.boots:
+            # Adding it makes a new version: of what stands in the database, never of what was known at some time.
+            names = core.names.current()
         while True:
             now, boot_ns = clock.now_ns(), clock.boot_ns()
             boot = core.names.boot(names)
@@ -133,7 +137,7 @@ class TaskClaim:
         self._looked = _Looked(plan, now, boot_ns, clock.boot_id())
         if lapsed:
             tasks = core.lapsed(names, asking=worker)
-            self._take_back(names, tasks, dead_after=self._dead_after, backoff_ns=self._crash_backoff_ns)
+            self._take_back(names, tasks)
         elif behind:
             core.free_behind(names)
         if due:
@@ -175,7 +179,7 @@ class TaskClaim:
 
     # ---- taking back
 
-    def _void_dead_workers(self, *, dead_after: int | None = None, backoff_ns: Sequence[int] | None = None) -> int:
+    def _void_dead_workers(self) -> int:
         """Take back what workers hold whose processes have died, as far as their lock files say so; how many."""
         now = self._core.clock.monotonic_ns()
         if self._locks_tried_ns is not None and now - self._locks_tried_ns < _LOCKS_EVERY_NS:
@@ -185,15 +189,10 @@ class TaskClaim:
         if not dead:
             return 0
         tasks = self._core.held_by(dead)
-        self._take_back(
-            self._core.names.current(),
-            tasks,
-            dead_after=self._dead_after if dead_after is None else dead_after,
-            backoff_ns=self._crash_backoff_ns if backoff_ns is None else backoff_ns,
-        )
+        self._take_back(self._core.names.current(), tasks)
         return len(tasks)
 
-    def _take_back(self, names: Names, tasks: Sequence[Held], *, dead_after: int, backoff_ns: Sequence[int]) -> None:
+    def _take_back(self, names: Names, tasks: Sequence[Held]) -> None:
         now = self._core.clock.now_ns()
         ended: list[End] = []
         again: list[Again] = []
@@ -202,10 +201,10 @@ class TaskClaim:
                 again.append(Again(task, task.due_ns, None, task.attempts, task.crashes, task.begins))
                 continue
             crashes = task.crashes + 1
-            if crashes >= dead_after and task.cancel_reason is None:
+            if crashes >= self._dead_after and task.cancel_reason is None:
                 ended.append(End(task, DEAD, "crashed", task.attempts - 1, crashes, task.begins))
             else:
-                due = now + crash_delay_ns(crashes, backoff_ns)
+                due = now + crash_delay_ns(crashes, self._crash_backoff_ns)
                 again.append(Again(task, due, _BACKOFF, task.attempts - 1, crashes, task.begins))
         self._core.end(ended)
         self._core.back(names, again)

@@ -60,7 +60,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         Args:
             database: shared with the other store.
             clock: where the store takes the time from.
-            dead_after: `claim_batch` takes lapsed leases back with it, see `take_back`.
+            dead_after: what `claim_batch` goes by before the first `take_back`, see there.
             crash_backoff_ns: as `dead_after`.
             on_death: called in the transaction that finds workers dead, with their ids: they hold nothing any more.
         """

@@ -44,7 +44,11 @@ class TaskWorkers:
     def register(self, name: str) -> str:
         """See `TaskStore.register_worker`."""
         execute = self._core.database.execute
-        self._bury(execute(_ALIVE, (self._host,)), keep_busy=True)
+        alive = execute(_ALIVE, (self._host,))
+        # Before anybody is buried in this transaction, which may not come to its end. All the living stand in the
+        # table: a worker that registers makes its file and its row in one transaction.
+        self._locks.sweep(keep={alive_id for _, alive_id in alive})
+        self._bury(alive, keep_busy=True)
         execute(_FORGET)
         worker_id = uuid.uuid4().hex
         try:
@@ -99,8 +103,8 @@ class TaskWorkers:
             busy = {number for number, _ in self._core.database.execute(_BUSY, (self._host,))}
             dead = [(number, worker_id) for number, worker_id in dead if number not in busy]
         if dead:
+            # Their files stay until this is committed: without them nobody could find out again if this process dies.
             self._core.database.execute(_ENDED, (json_of_ids([number for number, _ in dead]),))
             for number, worker_id in dead:
                 logger.warning("worker died", extra={"worker_id": worker_id, "number": number})
-                self._locks.remove(worker_id)
         return [number for number, _ in dead]

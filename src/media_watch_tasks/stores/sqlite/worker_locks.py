@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
+from collections.abc import Collection
 from types import ModuleType
 
 from media_watch_tasks.clock import SystemClock
@@ -69,8 +70,14 @@ class WorkerLocks:
             os.close(descriptor)
         return True
 
+    def sweep(self, *, keep: Collection[str]) -> None:
+        """Delete the files of all workers but these."""
+        with contextlib.suppress(OSError):
+            for worker_id in set(os.listdir(self._directory)).difference(keep, self._held):
+                os.unlink(self._path(worker_id))
+
     def remove(self, worker_id: str) -> None:
-        """Delete the file of a worker that ended or died, and with the last one the folder."""
+        """Delete the file of a worker that ended, and with the last one the folder."""
         with contextlib.suppress(OSError):
             os.unlink(self._path(worker_id))
         descriptor = self._held.pop(worker_id, None)

@@ -46,6 +46,21 @@ class LeaseContract(TaskStoreSuite):
             "a task of a dead worker must not be stranded"
         )
 
+    def test_a_claim_takes_back_as_the_latest_take_back_was_told(
+        self, store: TaskStore, worker: str, clock: FakeClock
+    ) -> None:
+        task_id = self.enqueue_one(store, self.new())
+        wait_ns = 7 * 3_600 * NANOSECONDS
+        store.take_back(dead_after=2, backoff_ns=(wait_ns,))
+        self.crash(store, clock)
+        died_ns = clock.now_ns()
+        assert not store.claim_batch(self.request(worker))
+        assert self.task(store, task_id).due_ns == died_ns + wait_ns
+        clock.advance(timedelta(hours=8))
+        self.crash(store, clock)
+        assert not store.claim_batch(self.request(worker))
+        assert self.state(store, task_id) == (TaskState.DEAD, None, "crashed")
+
     def test_a_settle_takes_back_before_it_claims(self, store: TaskStore, worker: str, clock: FakeClock) -> None:
         first, second = self.enqueue(store, self.new("a"), self.new("b"))
         self.claim(store, self.request(store.register_worker(), begin=False))

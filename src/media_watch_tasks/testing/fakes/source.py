@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO, cast
@@ -200,7 +201,8 @@ class FakeResolver(MediaResolver, ChangesSource):
         number, free = 0, target
         while self.tree.find(free) is not None:
             number += 1
-            free = b"%s (%d)" % (target, number)
+            stem, extension = os.path.splitext(target)
+            free = b"%s (%d)%s" % (stem, number, extension)
         self._move(asset_id, free)
 
     def _move(self, path: bytes, to: bytes) -> None:

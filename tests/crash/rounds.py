@@ -1,0 +1,157 @@
+"""Rounds of the battery: a process begins, somebody changes files under it, and it is killed somewhere."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+from unittest.mock import patch
+
+import attrs
+from tests.crash.arrivals import Arrivals
+from tests.crash.footage import FOLDERS, Footage
+from tests.crash.marks import Mark, open_spans, read_marks
+from tests.crash.programs import PHASES, Afterwards, stores_and_manager
+from tests.crash.wreck import Judge, look
+from tests.crash.zygote import HANG_GUARD, Child, Zygote
+
+from media_watch_tasks.uploaders.directory import temporary
+
+CALLS = {"fsync": 3, "linkat": 3, "unlinkat": 3, "pwrite64": 30, "rename,renameat,renameat2": 2, "fdatasync": 2}
+"""System calls that change what is on the disk: copies, their names, the log of the database. One of the first so many
+that a thread makes is its last."""
+_OF_ACTIONS = 2
+"""So many at the end of the list are made where files are taken from the source alone."""
+_PATIENCE = 3.0
+"""Seconds after which a process is killed that has not come to where it was to die."""
+Way = Literal["phase", "anywhere", "call", "time"]
+"""At the n-th event inside of a phase, or anywhere; at the n-th system call of a thread; after some time."""
+
+
+@attrs.define
+class Battery:
+    """One database, a source that changes all the time, and the processes that die on it."""
+
+    folder: Path
+    afterwards: Afterwards
+    zygote: Zygote
+    seed: int
+    died_in: Counter[str] = attrs.field(factory=Counter)
+    """How many kills landed in each phase."""
+    died_by: Counter[str] = attrs.field(factory=Counter)
+    """How many kills each way of killing made."""
+    deaths_of: Counter[int] = attrs.field(factory=Counter)
+    """How many processes died with a task in their hands."""
+
+    def run(self, ways: list[Way]) -> None:
+        """Kill as many processes, one after the other, and look at what each has left; then let one finish the work."""
+        draw = random.Random(self.seed)
+        footage = Footage(self.folder, self.seed, grow=self.afterwards in {"keep", "versions"})
+        judge = Judge(self.folder, footage, self.afterwards)
+        for name in FOLDERS:
+            (self.folder / "backup" / name).mkdir(parents=True, exist_ok=True)
+        phases = [phase for phase in PHASES if phase != "action" or self.afterwards in {"delete", "move"}]
+        with Arrivals(self.folder / "backup") as arrivals:
+            aims = itertools.cycle(phases)
+            for way in ways:
+                self._round(way, next(aims) if way == "phase" else None, footage, draw)
+                judge.check(look(self.folder))
+            footage.finish()
+            self._finish(footage)
+            judge.check_end(look(self.folder))
+            assert arrivals.events >= len(footage.versions)
+        assert arrivals.twice() == {}, "the same file was made visible twice"
+
+    def _round(self, way: Way, phase: str | None, footage: Footage, draw: random.Random) -> None:
+        trace = self.folder / "trace"
+        trace.unlink(missing_ok=True)
+        for _ in range(draw.randrange(1, 4)):
+            footage.change()
+        events = round(10 ** draw.uniform(0, 3.5)) if way == "phase" else draw.randrange(60_000)
+        child = self.zygote.start(
+            "run_until_killed",
+            log=self.folder / "log",
+            folder=str(self.folder),
+            afterwards=self.afterwards,
+            phase=phase,
+            events=events if way in {"phase", "anywhere"} else None,
+            traced=way == "call",
+        )
+        tracer = None
+        if way == "call":
+            acts = self.afterwards in {"delete", "move"}
+            call = draw.choice(list(CALLS) if acts else list(CALLS)[:-_OF_ACTIONS])
+            tracer = _kill_at_call(child, call, draw.randrange(1, CALLS[call] + 1))
+        patience = draw.uniform(0, 0.15) if way == "time" else _PATIENCE
+        try:
+            if self._meddle(child, footage, draw, patience):
+                way = "time"
+        finally:
+            if tracer is not None:
+                child.kill()
+                tracer.wait(HANG_GUARD)
+        assert child.wait() == -9, child.log.read_text()[-3_000:]
+        self._count(way, read_marks(trace))
+
+    def _meddle(self, child: Child, footage: Footage, draw: random.Random, patience: float) -> bool:
+        """Change files until the process dies, or is killed when the patience (seconds) ends; True if it had to be."""
+        began = time.monotonic()
+        changes = 0
+        while not child.ended_within(draw.uniform(0.002, 0.03)):
+            if time.monotonic() - began > patience:
+                child.kill()
+                return True
+            if changes < 20:
+                footage.change()
+                changes += 1
+        return False
+
+    def _count(self, way: Way, marks: list[Mark]) -> None:
+        self.died_by[way] += 1
+        self.died_in.update({span.phase for span in open_spans(marks)} or {"between"})
+        held = {mark.detail.rsplit(":", 1)[0] for mark in marks if mark.phase == "claimed"}
+        settled = {mark.detail.rsplit(":", 1)[0] for mark in marks if mark.phase == "settled"}
+        self.deaths_of.update(int(claim.partition(":")[0]) for claim in held - settled)
+
+    def _finish(self, footage: Footage) -> None:
+        dead = look(self.folder).dead
+        for task_id, reason in dead.items():
+            # Two in company and three alone; at one of them the process may have died before it could say so.
+            assert reason == "crashed"
+            assert self.deaths_of[task_id] >= 4, f"task {task_id} is dead and was no process' end"
+        with stores_and_manager(self.folder, self.afterwards) as (_, manager):
+            manager.retry()
+            # A file that grew under its name shows in no stamp of its folder: a full listing finds it, the 24th.
+            for _ in range(26):
+                manager.run_once()
+            until = time.monotonic() + HANG_GUARD
+            while sum(manager.counts()[state] for state in ("pending", "failed", "uploading")):
+                assert time.monotonic() < until, f"not done: {manager.counts()}"
+                time.sleep(0.02)
+                manager.run_once()
+            assert manager.counts()["dead"] == 0, manager.tasks(states=("dead",))
+        self._sweep(footage)
+
+    def _sweep(self, footage: Footage) -> None:
+        """Unfinished copies are gone with the next attempt at the same version, or with any a day later."""
+        done = {delivery.key[:16] for delivery in look(self.folder).deliveries}
+        left = {path.name.split("-")[1] for path in (self.folder / "backup").rglob(".mwt-*")}
+        assert left.isdisjoint(done), "an unfinished copy was left beside the finished one"
+        with (
+            patch.object(temporary, "_MAX_AGE_NS", -1),
+            stores_and_manager(self.folder, self.afterwards) as (_, manager),
+        ):
+            footage.bring_one_to_each_folder()
+            manager.run_once()
+        assert list((self.folder / "backup").rglob(".mwt-*")) == []
+
+
+def _kill_at_call(child: Child, calls: str, number: int) -> subprocess.Popen[bytes]:
+    """Let strace kill the process when one of its threads makes the n-th of these calls."""
+    inject = f"inject={calls}:signal=SIGKILL:when={number}"
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject, "-p", str(child.pid)]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
