@@ -101,6 +101,9 @@ class TaskClaim:
         core = self._core
         clock = core.clock
         names = core.names.latest_known()
+        if clock.boot_id() not in names.boots:
+            # What is written below becomes the current state: it must not be an outdated one with a boot more.
+            names = core.names.current()
         while True:
             now = clock.now_ns()
             boot = core.names.boot(names)
