@@ -82,7 +82,7 @@ class TaskNames:
         return known if known is not None else self._add_lane(names, route, constraints)
 
     def boot(self, names: Names) -> int:
-        """The number of this boot, added where it is new; inside a transaction, and to the state in the database now."""
+        """The number of this boot, added where it is new; in a transaction, to the state in the database now."""
         boot_id = self._clock.boot_id()
         number = names.boots.get(boot_id)
         if number is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
-from media_watch_tasks.model.settlements import Delivered, Interrupt, Pause, PauseScope, Settlement, SettleResult
+from media_watch_tasks.model.settlements import Interrupt, Pause, PauseScope, Settlement, SettleResult
 from media_watch_tasks.model.tasks import (
     Claim,
     ClaimRef,
@@ -69,11 +69,11 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         self._workers = TaskWorkers(self._core, on_death=on_death)
         self._enqueue = TaskEnqueue(self._core)
         self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
-        self._settle = TaskSettle(self._core, self._enqueue)
+        self._sequel = TaskSequel(self._core)
+        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
         self._content = TaskContent(self._core)
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)
-        self._sequel = TaskSequel(self._core)
 
     def close(self) -> None:
         """Let go of the workers' lock files, as the end of the process would. The database is closed by its owner."""
@@ -122,11 +122,6 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """See `TaskStore`."""
         with self.transaction(durable=durable):
             settled = self._settle.settle(settlements)
-            owed = [
-                (each.ref.task_id, each.action) for each in settlements if isinstance(each, Delivered) and each.action
-            ]
-            if owed:
-                self._sequel.owe(item for item in owed if item[0] in settled)
             claims = () if then_claim is None else self._claim.claim(then_claim)
         return SettleResult(settled=settled, claims=claims)
 

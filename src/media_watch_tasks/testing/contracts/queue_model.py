@@ -136,9 +136,7 @@ class QueueModel(TaskStore):
 
     def _is_eligible(self, job: Job, request: ClaimRequest) -> bool:
         place = self.jobs.place(job)
-        is_due = place is Place.READY or (
-            request.force and place is Place.WAITING and job.wait is WaitReason.BACKOFF
-        )
+        is_due = place is Place.READY or (request.force and place is Place.WAITING and job.wait is WaitReason.BACKOFF)
         worker, token = job.last
         was_given = request.floor is not None and worker == request.worker_id and token > request.floor
         has_tag = not request.tags or not job.wish.tags.isdisjoint(request.tags)

@@ -26,8 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.errors import LeaseLost
-from media_watch_tasks.model.identity import Route
-from media_watch_tasks.model.settlements import Delivered, Pause, PauseScope
+from media_watch_tasks.model.settlements import Delivered, Pause
 from media_watch_tasks.model.tasks import (
     Claim,
     ClaimRef,
@@ -59,9 +58,10 @@ from media_watch_tasks.testing.contracts.task_store_steps import (
 
 __all__ = ["NOTEWORTHY", "TaskStoreMachine"]
 
-PROCESSES = 3
+_PROCESSES = 3
 _ALL = TaskSelection()
 _EVERY = 1_000_000
+_CONTROL = ["move", "cancel", "act", "retry", "list", "move", "pause", "act", "resume", "purge"]
 
 NOTEWORTHY = frozenset(
     {
@@ -121,8 +121,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.model = QueueModel(self.clock)
         self.open()
-        self.stores = [self.open_process(number) for number in range(PROCESSES)]
-        self.turns = itertools.cycle(range(PROCESSES))
+        self.stores = [self.open_process(number) for number in range(_PROCESSES)]
+        self.turns = itertools.cycle(range(_PROCESSES))
         self.workers = [(self.model.register_worker(), store.register_worker()) for store in self.stores]
         self.ids: dict[int, int] = {}
         self.refs: list[Ref] = []
@@ -179,7 +179,6 @@ class TaskStoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "tokens"):
             return
         self.learn_ids()
-        self.note("STEPS")
         model, store = self.model, self.store
         tasks = store.tasks(_ALL, limit=_EVERY)
         told_apart = [
@@ -199,7 +198,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
             assert store.live_directories("s1", limit=limit) == model.live_directories("s1", limit=limit)
         owing = [self.same(task) for task in store.pending_actions(ROUTES[:2])]
         assert owing == list(model.pending_actions(ROUTES[:2]))
-        assert {self.pause_of(pause) for pause in store.pauses()} == set(model.pauses())
+        pauses = {self.pause_of(pause) for pause in store.pauses()}, set(model.pauses())
+        assert pauses[0] == pauses[1], f"{pauses} at {self.clock.now_ns()}"
         for their_id, my_id in self.workers:
             mine = {(self.ids[item.ref.task_id], item.paused) for item in store.interrupts(my_id)}
             theirs = {(item.ref.task_id, item.paused) for item in model.interrupts(their_id)}
@@ -257,7 +257,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
         """One claim; nothing that somebody holds may be in it."""
         held = self.held_for_certain()
         claims = self.stores[number].claim_batch(mine), self.model.claim_batch(theirs)
-        taken = self.named([claim.task.id for claim in claims[0]] if claims[0] and not self.learn_ids() else [])
+        self.learn_ids()
+        taken = self.named([claim.task.id for claim in claims[0]])
         assert not taken & held, "a claim returns nothing that is claimed and live"
         self.assert_same_claims(*claims, worker=theirs.worker_id)
 
@@ -272,7 +273,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
             if job.hold and job.hold.worker in living and (job.hold.boot_id, job.hold.lease_end_ns) > clock
         }
 
-    @rule(data=st.data(), number=st.integers(0, PROCESSES - 1))
+    @rule(data=st.data(), number=st.integers(0, _PROCESSES - 1))
     def claim(self, data: st.DataObject, number: int) -> None:
         """By one of the processes."""
         self.note("the lease of a living worker ended", if_=self.is_a_lease_over())
@@ -284,7 +285,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
         living = {worker for worker, _ in self.workers}
         return any(job.hold and job.hold.worker in living and job.number not in held for job in self.model.jobs.live())
 
-    @rule(data=st.data(), number=st.integers(0, PROCESSES - 1), then_claim=st.booleans(), work=plans)
+    @rule(data=st.data(), number=st.integers(0, _PROCESSES - 1), then_claim=st.booleans(), work=plans)
     def settle(self, data: st.DataObject, number: int, then_claim: bool, work: list[Plan]) -> None:  # noqa: FBT001 - of Hypothesis
         """Any claims, some of them lost long ago; then perhaps claim."""
         if self.refs:
@@ -299,7 +300,6 @@ class TaskStoreMachine(RuleBasedStateMachine):
         then_claim: tuple[ClaimRequest, ClaimRequest] | None = None,
     ) -> None:
         """In the store as in the model."""
-        for plan,_ in chosen: self.note(f"settled {plan.kind}")
         now = self.clock.now_ns()
         my_request, their_request = then_claim or (None, None)
         mine = self.stores[number].settle([plan.of(ref.store, now) for plan, ref in chosen], then_claim=my_request)
@@ -316,7 +316,9 @@ class TaskStoreMachine(RuleBasedStateMachine):
 
     def _deliver(self, data: st.DataObject) -> None:
         receipt = UploadReceipt("there", sha256=data.draw(st.sampled_from([None, *SHAS])))
-        mine, theirs = (queue.settle([Delivered(ref=ref, receipt=receipt) for ref in side]) for queue, side in self.sides())
+        mine, theirs = (
+            queue.settle([Delivered(ref=ref, receipt=receipt) for ref in side]) for queue, side in self.sides()
+        )
         assert self.named(mine.settled) == theirs.settled
 
     def _extend(self, data: st.DataObject) -> None:
@@ -349,13 +351,11 @@ class TaskStoreMachine(RuleBasedStateMachine):
         """All claims that are remembered, as the store and as the model name them."""
         return (self.store, [ref.store for ref in self.refs]), (self.model, [ref.model for ref in self.refs])
 
-    @rule(data=st.data(), number=st.integers(0, PROCESSES - 1), calm=st.booleans(), work=plans)
+    @rule(data=st.data(), number=st.integers(0, _PROCESSES - 1), calm=st.booleans(), work=plans)
     def work_off(self, data: st.DataObject, number: int, calm: bool, work: list[Plan]) -> None:  # noqa: FBT001 - of Hypothesis
-        """Claim, and settle what came; when it is calm nothing is paused, and most of it is due."""
+        """Claim, and settle what came."""
         if calm:
-            self.clock.advance(8)
-            for pause in self.model.pauses():
-                assert self.store.resume(pause.scope, pause.value) == self.model.resume(pause.scope, pause.value)
+            self.calm_down()
         before = len(self.tokens)
         theirs, mine = self.workers[number]
         drawn = data.draw(plain_requests())
@@ -366,7 +366,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
 
     # ---- people: one rule for all that is seldom done, or it would be done more often than work
 
-    @rule(data=st.data(), what=st.sampled_from(["cancel", "retry", "list", "pause", "resume", "purge", "move", "act"]))
+    @rule(data=st.data(), what=st.sampled_from(_CONTROL))
     def control(self, data: st.DataObject, what: str) -> None:
         """Something that a person asks for, or what follows a delivery."""
         getattr(self, f"_{what}")(data)
@@ -440,8 +440,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(["end", "die", "die", "die on", "take back"]),
-        number=st.integers(0, PROCESSES - 1),
-        count=st.integers(2, 6),
+        number=st.integers(0, _PROCESSES - 1),
+        count=st.integers(2, 7),
     )
     def processes(self, what: str, number: int, count: int) -> None:
         """One ends or dies, or its peers look for the dead."""
@@ -480,8 +480,9 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.workers[number] = self.model.register_worker(), self.stores[number].register_worker()
 
     def die_again_and_again(self, deaths: int) -> None:
-        """Whoever takes the first task dies on it."""
-        for crashes in range(deaths):
+        """Whoever takes a task dies on it, and takes the one that others have died on where there is one."""
+        self.calm_down()
+        for _ in range(deaths):
             self.clock.advance(45)
             theirs, mine = self.workers[0]
             request = ClaimRequest(
@@ -490,10 +491,16 @@ class TaskStoreMachine(RuleBasedStateMachine):
                 limit=1,
                 lease_ns=LEASE_NS,
                 longest_delay_ns=60 * NANOSECONDS,
-                alone=crashes >= 2,
+                alone=any(job.crashes > 1 for job in self.model.jobs.live()),
             )
             self.claim_both(0, request, attrs.evolve(request, worker_id=theirs))
             self.die(0)
+
+    def calm_down(self) -> None:
+        """Nothing is paused, and most of it is due."""
+        self.clock.advance(8)
+        for pause in self.model.pauses():
+            assert self.store.resume(pause.scope, pause.value) == self.model.resume(pause.scope, pause.value)
 
 
 def _reserve(queue: TaskStore, ref: ClaimRef, sha256: str) -> Reservation | None:

@@ -1,4 +1,4 @@
-"""What the state machine of the TaskStore draws from: few assets, few versions and short times, so that they collide."""
+"""What the state machine of the TaskStore draws from: few assets, few versions, short times: they shall collide."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 
 ROUTES = tuple(Route(source, destination) for source in ("s1", "s2") for destination in ("d1", "d2"))
 ASSETS = (b"a", b"b", b"in/c\xff")
-SHAS = ("11" * 32, "22" * 32)
+SHAS = ("11" * 32, "11" * 32, "22" * 32)
 DAY = 86_400
 _TAGS = ("x", "y")
 _LONGEST_DELAY_NS = 60 * NANOSECONDS
@@ -54,14 +54,14 @@ _some_routes = st.just(ROUTES) | st.sets(st.sampled_from(ROUTES), min_size=1).ma
 _receipts = st.builds(
     UploadReceipt,
     st.just("there"),
-    sha256=st.sampled_from([None, *SHAS]),
-    deduplicated=st.sampled_from([False, False, True]),
+    sha256=st.sampled_from([*SHAS, None]),
+    deduplicated=st.sampled_from([False, False, False, True]),
 )
 
 delays = st.integers(-2, 6).map(lambda seconds: seconds * NANOSECONDS)
 """Nanoseconds from now; past ones too."""
 
-selections = st.builds(
+selections = st.just(TaskSelection()) | st.builds(
     TaskSelection,
     routes=st.none() | _some_routes,
     asset_ids=st.none() | st.frozensets(st.sampled_from(ASSETS), max_size=2),
@@ -115,7 +115,6 @@ def requests(tokens: list[int]) -> st.SearchStrategy[dict[str, Any]]:
         _PLAIN
         | {
             "routes": _some_routes,
-            "limit": st.integers(0, 4),
             "unmet": st.sampled_from([frozenset[str](), frozenset[str](), frozenset({"power"}), frozenset({"net"})]),
             "begin": st.sampled_from([True, True, False]),
             "force": st.sampled_from([False, False, True]),
@@ -154,14 +153,16 @@ class Plan:
         return kinds[self.kind]
 
 
+_KINDS = ["delivered", "failed", "delivered", "dead", "delivered", "released", "put back", "cancelled", "superseded"]
+
 plans = st.lists(
     st.builds(
         Plan,
-        kind=st.sampled_from(["delivered", "failed", "dead", "released", "put back", "cancelled", "superseded"]),
+        kind=st.sampled_from(_KINDS),
         delay=delays,
         found=_fingerprints,
         receipt=_receipts,
-        action=st.sampled_from([None, None, "delete"]),
+        action=st.sampled_from([None, "delete"]),
         wait=st.sampled_from([WaitReason.SETTLING, WaitReason.SNOOZED]),
         right=st.sampled_from([True, True, True, True, False]),
     ),
