@@ -37,7 +37,7 @@ __all__ = ["SqliteTaskStore"]
 
 
 def _nobody_else(_worker_ids: Sequence[str]) -> None:
-    """Dead workers held nothing but tasks."""
+    """Workers that ended held nothing but tasks."""
 
 
 class SqliteTaskStore(SharesDatabase, TaskStore):
@@ -53,7 +53,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         *,
         dead_after: int = DEAD_AFTER,
         crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
-        on_death: Callable[[Sequence[str]], None] = _nobody_else,
+        on_end: Callable[[Sequence[str]], None] = _nobody_else,
     ) -> None:
         """Take the database.
 
@@ -62,11 +62,12 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
             clock: where the store takes the time from.
             dead_after: `claim_batch` takes lapsed leases back with it, see `take_back`.
             crash_backoff_ns: as `dead_after`.
-            on_death: called in the transaction that finds workers dead, with their ids: they hold nothing any more.
+            on_end: called in the transaction in which workers end or are found dead, with their ids: they hold
+                nothing any more.
         """
         super().__init__(database, clock)
         self._core = TaskCore(database, clock)
-        self._workers = TaskWorkers(self._core, on_death=on_death)
+        self._workers = TaskWorkers(self._core, on_end=on_end)
         self._enqueue = TaskEnqueue(self._core)
         self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
         self._sequel = TaskSequel(self._core)

@@ -86,7 +86,7 @@ NOTEWORTHY = frozenset(
 
 
 @attrs.frozen
-class Ref:
+class _Ref:
     """A claim, by the names that the model and the store have for it, and the worker who made it."""
 
     worker: str
@@ -125,7 +125,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.turns = itertools.cycle(range(_PROCESSES))
         self.workers = [(self.model.register_worker(), store.register_worker()) for store in self.stores]
         self.ids: dict[int, int] = {}
-        self.refs: list[Ref] = []
+        self.refs: list[_Ref] = []
         self.tokens: list[tuple[int, int]] = []
 
     def teardown(self) -> None:
@@ -170,7 +170,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
             assert mine[0].token > max((token for token, _ in self.tokens), default=0), "tokens grow"
             self.tokens.append((mine[0].token, theirs[0].token))
         self.note("a batch of one claim came from several lanes", if_=len({c.task.constraints for c in mine}) > 1)
-        self.refs += [Ref(worker, b.ref, a.ref) for a, b in zip(mine, theirs, strict=True)]
+        self.refs += [_Ref(worker, b.ref, a.ref) for a, b in zip(mine, theirs, strict=True)]
         del self.refs[:-12]
 
     @invariant()
@@ -295,7 +295,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
     def settle_both(
         self,
         number: int,
-        chosen: Sequence[tuple[Plan, Ref]],
+        chosen: Sequence[tuple[Plan, _Ref]],
         *,
         then_claim: tuple[ClaimRequest, ClaimRequest] | None = None,
     ) -> None:
