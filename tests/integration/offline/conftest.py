@@ -81,7 +81,7 @@ class LooksAway(LocalMediaScanner):
 
 
 class Nas:
-    """A share that is mounted at `root`, and an archive that its files go to. `disk` is what stands behind the share."""
+        """What was called missing, and tasks that ended for it; but for the file of somebody else."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.mounts = Mounts()

@@ -1,6 +1,6 @@
 """Any system call of the main job may fail: it ends with a clear error or goes on, and a later run completes it.
 
-Faults are put into the calls of a whole run (open the database, scan, enqueue, deliver into a folder, settle) by strace,
+Faults are put into the calls of a whole run (open the database, scan, enqueue, deliver to a folder, settle) by strace,
 one at a time: the n-th call of a kind, in each thread. Counting begins when the modules are loaded.
 """
 
