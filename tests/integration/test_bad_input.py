@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ def test_database_that_is_full_stops_the_work_and_loses_none_of_it(watch: Watch)
         watch.write(f"{number}.mov", b"%d" % number)
     assert watch.work(manager).enqueued == 40
     filler = watch.database.parent / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(b"0" * 4_096)
     for number in range(2_000):

@@ -81,7 +81,7 @@ class LooksAway(LocalMediaScanner):
 
 
 class Nas:
-        """What was called missing, and tasks that ended for it; but for the file of somebody else."""
+    """A share that is mounted at `root`, and an archive for its files. `disk` is what stands behind the share."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.mounts = Mounts()

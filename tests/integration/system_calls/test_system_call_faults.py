@@ -146,7 +146,7 @@ def _cases(calls: dict[str, int], *, most: int | None) -> list[Case]:
     for call, errors in CALLS.items():
         number = calls.get(call, 0)
         for place, error in enumerate(errors):
-            some = range(1, number + 1)
+            some = list(range(1, number + 1))
             if most is not None and number > most:
                 some_of = {1 + (step * number + place * 7) // most for step in range(most)}
                 some = sorted(n for n in some_of if n <= number)
