@@ -10,9 +10,10 @@ from typing import Any
 import attrs
 import pytest
 
-from media_watch_tasks.model.settlements import Released, ReservationState
+from media_watch_tasks.model.identity import split
+from media_watch_tasks.model.settlements import Delivered, Released, ReservationState
 from media_watch_tasks.model.tasks import ClaimRequest, EnqueueOutcome, EnqueueResult, NewTask, TaskState, WaitReason
-from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task_control
+from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task_control, task_sequel
 from media_watch_tasks.stores.memory.task_book import TaskBook
 from media_watch_tasks.stores.memory.task_row import Row
 from media_watch_tasks.stores.memory.task_store import MemoryTaskStore
@@ -779,6 +780,88 @@ def a_task_is_given_to_two(patch: Patch) -> None:
         return claim
 
     _wrap(patch, claiming, "_give", around)
+
+
+# ---- what follows a delivery
+
+
+@killed_by("test_a_lost_claim_owes_nothing", "test_a_lost_claim_owes_nothing_beside_the_one_that_holds")
+def a_lost_claim_owes_its_action(patch: Patch) -> None:
+    def around(original: Any, book: TaskBook, item: Any) -> bool:
+        if isinstance(item, Delivered) and item.ref.task_id in book.rows:
+            book.rows[item.ref.task_id].action = item.action
+        return bool(original(book, item))
+
+    _wrap(patch, settling, "settle", around)
+
+
+@killed_by("test_a_delivery_owes_its_action_until_it_is_done")
+def actions_are_never_done(patch: Patch) -> None:
+    patch.setattr(MemoryTaskStore, "finish_action", lambda *_, **__: None)
+
+
+@killed_by("test_actions_are_told_by_route")
+def actions_know_no_routes(patch: Patch) -> None:
+    everything = (ROUTE, OTHER_SOURCE, OTHER_DESTINATION)
+    _wrap(
+        patch,
+        task_sequel,
+        "pending_actions",
+        lambda original, book, _, *, limit: original(book, everything, limit=limit),
+    )
+
+
+@killed_by("test_a_receipt_moves_under_the_key_of_the_new_path")
+def a_receipt_keeps_its_old_key(patch: Patch) -> None:
+    _wrap(patch, TaskBook, "move", lambda original, book, row, asset_id, _: original(book, row, asset_id, row.key))
+
+
+@killed_by("test_a_receipt_that_stood_at_the_new_path_is_replaced")
+def two_receipts_stand_at_one_path(patch: Patch) -> None:
+    def around(original: Any, book: TaskBook, route: Any, asset_id: bytes, to: bytes) -> Any:
+        there = book.latest(route, to)
+        moved = original(book, route, asset_id, to)
+        if there is not None:
+            there.replaced = False
+        return moved
+
+    _wrap(patch, task_sequel, "move", around)
+
+
+@killed_by("test_a_task_that_runs_at_the_old_path_is_left_alone")
+def a_move_ends_what_runs(patch: Patch) -> None:
+    def around(original: Any, book: TaskBook, route: Any, asset_id: bytes, to: bytes) -> Any:
+        current, _ = book.live(route, asset_id)
+        if current is not None:
+            book.end(current, TaskState.CANCELLED, "superseded")
+        return original(book, route, asset_id, to)
+
+    _wrap(patch, task_sequel, "move", around)
+
+
+@killed_by("test_live_directories_of_too_many_tasks_are_not_told")
+def live_directories_are_cut_off(patch: Patch) -> None:
+    _wrap(
+        patch, task_sequel, "live_directories", lambda original, book, source, limit: original(book, source, limit=99)
+    )
+
+
+@killed_by("test_live_directories_are_those_of_assets_with_live_tasks")
+def ended_tasks_count_as_live(patch: Patch) -> None:
+    patch.setattr(
+        task_sequel,
+        "live_directories",
+        lambda book, source_id, limit: frozenset(split(row.asset_id)[0] for row in book.rows.values()),
+    )
+
+
+@killed_by("test_activity_counts_what_is_due_already_and_not_what_is_held")
+def held_tasks_wait_for_a_worker(patch: Patch) -> None:
+    def activity(book: TaskBook, routes: Any) -> Any:
+        live = [row for row in book.rows.values() if row.is_live and row.route in routes]
+        return min((row.due_ns for row in live), default=None), None
+
+    patch.setattr(task_sequel, "activity", activity)
 
 
 @pytest.mark.parametrize(("mutate", "test"), MUTANTS)

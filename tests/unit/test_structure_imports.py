@@ -62,8 +62,9 @@ EXTRAS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "smb": (frozenset({"smb"}), frozenset({"cryptography", "smbclient", "smbprotocol", "spnego"})),
     "smb-kerberos": (frozenset({"smb"}), frozenset({"gssapi", "krb5"})),
 }
-# Whoever runs a contract suite has pytest: it is imported where the suites are, and nowhere else.
-SUITES_MAY_IMPORT = frozenset({"_pytest", "pytest"})
+# Whoever runs a contract suite has pytest, and Hypothesis for the state machine: they are imported where the suites
+# are, and nowhere else.
+SUITES_MAY_IMPORT = frozenset({"_pytest", "hypothesis", "pytest"})
 
 
 @attrs.frozen

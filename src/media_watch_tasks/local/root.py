@@ -54,8 +54,15 @@ class LocalRoot:
                     next(entries, None)
             except OSError as error:
                 raise self.offline(error) from error
-            if descriptor is not None and not os.path.samestat(os.fstat(descriptor), os.fstat(present)):
+            if descriptor is not None and not os.path.samestat(self.look(descriptor), self.look(present)):
                 raise SourceOfflineError(f"another folder stands at {self.display} than when the scan began")
+
+    def look(self, descriptor: int) -> os.stat_result:
+        """The stat of the open root; raises `SourceOfflineError` where it cannot be had."""
+        try:
+            return os.fstat(descriptor)
+        except OSError as error:
+            raise self.offline(error) from error
 
     def offline(self, error: OSError) -> SourceOfflineError:
         """What an error of the root itself means."""

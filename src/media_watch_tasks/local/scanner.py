@@ -101,7 +101,7 @@ class LocalMediaScanner(MediaScanner, Filters):
         cancel.raise_if_cancelled()
         self._root.require()
         with self._root.opened() as descriptor:
-            found = os.fstat(descriptor)
+            found = self._root.look(descriptor)
             uuid = file_system_uuid(descriptor)
             names = {"fs-uuid": uuid, "marker-sha256": self._marker_digest(descriptor)}
             return RootIdentity(
@@ -125,7 +125,10 @@ class LocalMediaScanner(MediaScanner, Filters):
     def _pages(self, known: KnownDirectories | None, resume: Resume | None, cancel: CancelToken) -> Iterator[ScanPage]:
         cancel.raise_if_cancelled()
         with self._root.opened() as descriptor:
-            chain = DirectoryChain(descriptor, follow_below=self._root.path if self._follow_symlinks else None)
+            try:
+                chain = DirectoryChain(descriptor, follow_below=self._root.path if self._follow_symlinks else None)
+            except OSError as error:
+                raise self._root.offline(error) from error
             folders = FolderPages(
                 self._source_id, self._root, descriptor, chain, self._filter, self._follow_symlinks, cancel
             )

@@ -38,7 +38,7 @@ class TreeWalk:
         """All pages. Raises `SourceOfflineError` where the root is lost, `OperationCancelled` where that is asked."""
         known = self._known_directory(b"")
         silent = self._position(b"") is not Position.AHEAD
-        names = yield from self._folders.entered(b"", os.fstat(self._descriptor), known, silent=silent)
+        names = yield from self._folders.entered(b"", self._root.look(self._descriptor), known, silent=silent)
         # For each folder on the way down: those in it that are still to be visited, the next one last.
         pending = [list(reversed(names))]
         here = b""

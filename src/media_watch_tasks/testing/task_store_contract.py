@@ -14,6 +14,7 @@ from media_watch_tasks.testing.contracts.task_store_enqueue import EnqueueContra
 from media_watch_tasks.testing.contracts.task_store_half_open import HalfOpenContract
 from media_watch_tasks.testing.contracts.task_store_lease import LeaseContract
 from media_watch_tasks.testing.contracts.task_store_pause import PauseContract
+from media_watch_tasks.testing.contracts.task_store_sequel import SequelContract
 from media_watch_tasks.testing.contracts.task_store_settle import SettleContract
 
 __all__ = ["TaskStoreContract"]
@@ -28,6 +29,7 @@ class TaskStoreContract(
     ContentContract,
     PauseContract,
     ControlContract,
+    SequelContract,
 ):
     """All that a `TaskStore` promises, one test a sentence. `make_store(clock)` gives a new, empty store.
 

@@ -52,7 +52,7 @@ class SqliteStores:
         try:
             migrate(self.database)
             self.media_state = SqliteMediaStateStore(self.database, clock)
-            self.tasks = SqliteTaskStore(self.database, clock, on_death=self.media_state.release_scans_of)
+            self.tasks = SqliteTaskStore(self.database, clock, on_end=self.media_state.release_scans_of)
         except BaseException:
             self.database.close()
             raise

@@ -13,6 +13,7 @@ from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.task_codec import CANCELLED, DEAD, progress_to_sql, receipt_to_row, wait_number
 from media_watch_tasks.stores.sqlite.task_core import SUPERSEDED, Again, End, Held, TaskCore
 from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
+from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
 from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
 __all__ = ["TaskSettle"]
@@ -67,9 +68,10 @@ class _NotAllSimpleError(Exception):
 class TaskSettle:
     """`settle`, `extend`, `save_resume_state`. Every method needs a transaction."""
 
-    def __init__(self, core: TaskCore, enqueue: TaskEnqueue) -> None:
+    def __init__(self, core: TaskCore, enqueue: TaskEnqueue, sequel: TaskSequel) -> None:
         self._core = core
         self._enqueue = enqueue
+        self._sequel = sequel
 
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[int]:
         """See `TaskStore.settle`; without the claim that may follow."""
@@ -122,6 +124,9 @@ class TaskSettle:
         if rows:
             receipts = [receipt_to_row(row[0], deliveries[row[0]].receipt) for row in rows]
             self._core.database.executemany(_RECEIPT, receipts)
+            owed = [(row[0], action) for row in rows if (action := deliveries[row[0]].action)]
+            if owed:
+                self._sequel.owe(owed)
             self._after_delivery(rows, deliveries)
         return frozenset(row[0] for row in rows)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
-from media_watch_tasks.model.settlements import Delivered, Interrupt, Pause, PauseScope, Settlement, SettleResult
+from media_watch_tasks.model.settlements import Interrupt, Pause, PauseScope, Settlement, SettleResult
 from media_watch_tasks.model.tasks import (
     Claim,
     ClaimRef,
@@ -37,7 +37,7 @@ __all__ = ["SqliteTaskStore"]
 
 
 def _nobody_else(_worker_ids: Sequence[str]) -> None:
-    """Dead workers held nothing but tasks."""
+    """Workers that ended held nothing but tasks."""
 
 
 class SqliteTaskStore(SharesDatabase, TaskStore):
@@ -53,7 +53,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         *,
         dead_after: int = DEAD_AFTER,
         crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
-        on_death: Callable[[Sequence[str]], None] = _nobody_else,
+        on_end: Callable[[Sequence[str]], None] = _nobody_else,
     ) -> None:
         """Take the database.
 
@@ -62,18 +62,19 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
             clock: where the store takes the time from.
             dead_after: what `claim_batch` goes by before the first `take_back`, see there.
             crash_backoff_ns: as `dead_after`.
-            on_death: called in the transaction that finds workers dead, with their ids: they hold nothing any more.
+            on_end: called in the transaction in which workers end or are found dead, with their ids: they hold
+                nothing any more.
         """
         super().__init__(database, clock)
         self._core = TaskCore(database, clock)
-        self._workers = TaskWorkers(self._core, on_death=on_death)
+        self._workers = TaskWorkers(self._core, on_end=on_end)
         self._enqueue = TaskEnqueue(self._core)
         self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
-        self._settle = TaskSettle(self._core, self._enqueue)
+        self._sequel = TaskSequel(self._core)
+        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
         self._content = TaskContent(self._core)
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)
-        self._sequel = TaskSequel(self._core)
 
     def close(self) -> None:
         """Let go of the workers' lock files, as the end of the process would. The database is closed by its owner."""
@@ -122,11 +123,6 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """See `TaskStore`."""
         with self.transaction(durable=durable):
             settled = self._settle.settle(settlements)
-            owed = [
-                (each.ref.task_id, each.action) for each in settlements if isinstance(each, Delivered) and each.action
-            ]
-            if owed:
-                self._sequel.owe(item for item in owed if item[0] in settled)
             claims = () if then_claim is None else self._claim.claim(then_claim)
         return SettleResult(settled=settled, claims=claims)
 

@@ -32,10 +32,10 @@ _ALIVE = "SELECT id, worker_id FROM task_worker WHERE host = ? AND NOT ended"
 class TaskWorkers:
     """The workers of one database. Every method that writes needs a transaction."""
 
-    def __init__(self, core: TaskCore, *, on_death: Callable[[Sequence[str]], None]) -> None:
-        """`on_death(worker_ids)` is called, inside the transaction, for workers that were found dead."""
+    def __init__(self, core: TaskCore, *, on_end: Callable[[Sequence[str]], None]) -> None:
+        """`on_end(worker_ids)` is called, inside the transaction, for workers that end or were found dead."""
         self._core = core
-        self._on_death = on_death
+        self._on_end = on_end
         self._locks = WorkerLocks(core.database.path)
         self._host = host_id()
         self._numbers: dict[str, int] = {}
@@ -67,6 +67,7 @@ class TaskWorkers:
         if number is not None:
             self._core.release(self._core.names.current(), self._core.held_by([number]))
             self._core.database.execute(_ENDED, (json_of_ids([number]),))
+            self._on_end([worker_id])
 
     def forget_lock(self, worker_id: str) -> None:
         """Delete the lock file, once the release is committed."""
@@ -98,7 +99,7 @@ class TaskWorkers:
     def _bury(self, workers: Sequence[tuple[int, str]], *, keep_busy: bool = False) -> Sequence[int]:
         dead = [(number, worker_id) for number, worker_id in workers if self._locks.is_dead(worker_id)]
         if dead:
-            self._on_death([worker_id for _, worker_id in dead])
+            self._on_end([worker_id for _, worker_id in dead])
         if keep_busy:
             busy = {number for number, _ in self._core.database.execute(_BUSY, (self._host,))}
             dead = [(number, worker_id) for number, worker_id in dead if number not in busy]
