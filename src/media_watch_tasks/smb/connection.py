@@ -18,6 +18,7 @@ from media_watch_tasks.smb.entries import DIRECTORY, Entry, SmbEntry, filetime_t
 from media_watch_tasks.smb.file import SmbFile
 from media_watch_tasks.smb.links import is_link
 from media_watch_tasks.smb.login import Credentials
+from media_watch_tasks.smb.open_file import OpenFile
 from media_watch_tasks.smb.paths import clean
 from media_watch_tasks.smb.session import ShareSession
 from media_watch_tasks.smb.statuses import error_for
@@ -250,7 +251,7 @@ class SmbConnection:
         rest = min(length, look.opened.size - offset) - len(look.data)
         if not look.data or rest <= 0:
             return look.data
-        with SmbFile(self._session, path) as file:
+        with SmbFile(OpenFile(self._session, path)) as file:
             return look.data + file.read_at(offset + len(look.data), rest)
 
     def open(self, path: str | bytes) -> SmbFile:
@@ -258,7 +259,7 @@ class SmbConnection:
 
         Raises what `stat` raises.
         """
-        return SmbFile(self._session, clean(path))
+        return SmbFile(OpenFile(self._session, clean(path)))
 
     def status(self) -> SmbStatus:
         """How the connection stands; asks nobody."""

@@ -264,6 +264,36 @@ class ShareSession:
         self.give_back(channel, look.leaked)
         return look
 
+    def change(self, path: bytes, information_class: int, data: bytes) -> int:
+        """Rename or delete a file that nobody writes: one frame each way. The status says whether it was done.
+
+        It is never repeated: who loses the answer cannot know whether it was done, and gets `SourceOfflineError`.
+        """
+        return self._once(
+            operations.change(to_share(path), information_class, data, share=Share.DENY_WRITE),
+            lambda: self.slow.change(path, information_class, data, share=Share.DENY_WRITE),
+        )
+
+    def make_folder(self, path: bytes) -> int:
+        """Make a folder unless it is there: one frame each way. The status says whether it is there now."""
+        return self._once(operations.folder(to_share(path)), lambda: self.slow.make_folder(path))
+
+    def _once(self, messages: tuple[Message, ...], slowly: Callable[[], int]) -> int:
+        if self._fast:
+            try:
+                channel = self._pool.least_busy()
+                exchange = self._pool.call(channel, messages)
+                status, leaked = operations.read_change(exchange.result())
+            except CompoundRefused as error:
+                self.use_slow_path(str(error))
+            except ProtocolViolation as error:
+                raise SourceOfflineError(f"{self.credentials.place}: {error}") from error
+            else:
+                self.give_back(channel, leaked)
+                if status != Status.PATH_NOT_COVERED:
+                    return status
+        return slowly()
+
     def is_listed(self, path: bytes, *, top: bytes) -> bool:
         """True if the folder of `path` can be listed and shows its name: then it is there, whatever else is said.
 
