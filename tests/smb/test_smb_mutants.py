@@ -101,7 +101,7 @@ def test_without_file_ids_a_loop_is_followed_to_the_limit_of_links(
     (server.share / "a").mkdir()
     (server.share / "a" / "f.mp4").write_bytes(b"x")
     (server.share / "a" / "up").symlink_to(".")
-    monkeypatch.setattr(walk.Walk, "_note_unique", lambda *_arguments: True)
+    monkeypatch.setattr(walk.Walk, "_is_unique", lambda *_arguments: True)
     assert len(ids(scan(connection))) > 10
 
 

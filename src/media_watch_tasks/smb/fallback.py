@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from struct import Struct
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,6 @@ from media_watch_tasks.errors import AuthenticationRequiredError
 from media_watch_tasks.smb import entries
 from media_watch_tasks.smb.channel import ChannelLost
 from media_watch_tasks.smb.entries import Entry
-from media_watch_tasks.smb.large import DirectoryTooLarge
 from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.operations import Listing, ListingEnd, Look
 from media_watch_tasks.smb.paths import to_share
@@ -160,17 +159,17 @@ class SlowCalls:
             )  # fmt: skip
             return SlowHandle(raw, self._module, credentials.timeout)
 
-    def list(self, path: bytes, information_class: int, *, largest: int) -> Listing:
-        """List a directory. Raises `DirectoryTooLarge`, `SourceOfflineError`, `AuthenticationRequiredError`."""
-        found: dict[bytes, Entry] = {}
+    def list(self, path: bytes, information_class: int, *, take: Callable[[list[Entry]], None]) -> Listing:
+        """List a directory; `take` gets its entries, portion by portion, and what it raises ends the listing.
+
+        Raises `SourceOfflineError`, `AuthenticationRequiredError`.
+        """
         with self._module.translated(self._credentials.place):
             try:
                 with self.handle(path, kind="dir", access=Access.LIST) as handle:
                     for portion in handle.entries(information_class):
-                        found.update((entry.name, entry) for entry in portion)
-                        if len(found) > largest:
-                            raise DirectoryTooLarge(f"the directory has more than {largest} entries")
-                    return Listing(ListingEnd.COMPLETE, 0, handle.opened, list(found.values()))
+                        take(portion)
+                    return Listing(ListingEnd.COMPLETE, 0, handle.opened)
             except self._module.STATUS_ERRORS as error:
                 return Listing(ListingEnd.FAILED, self._status(error))
 

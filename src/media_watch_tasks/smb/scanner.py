@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 from datetime import datetime
 from struct import Struct
 
@@ -14,12 +15,13 @@ from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.scans import KnownDirectories, ScanPage, ScanProblem
 from media_watch_tasks.scanning import MediaFilter, Resume, encode_checkpoint
+from media_watch_tasks.smb.collected import Chosen, Walked
 from media_watch_tasks.smb.connection import SmbConnection
 from media_watch_tasks.smb.entries import DIRECTORY, HIDDEN, REPARSE_POINT, SYSTEM, Entry, signed_id
 from media_watch_tasks.smb.links import is_link
 from media_watch_tasks.smb.paths import clean
 from media_watch_tasks.smb.statuses import DENIED, describe
-from media_watch_tasks.smb.walk import Chosen, Walk, Walked
+from media_watch_tasks.smb.walk import Walk
 from media_watch_tasks.smb.wire import Access, Opened, Options
 
 __all__ = ["SmbMediaScanner", "source_id_of"]
@@ -165,21 +167,25 @@ class SmbMediaScanner(MediaScanner, Filters):
             )
 
     def _pages_of(self, walked: Walked) -> Iterator[ScanPage]:
-        directory, rows = walked.directory, walked.rows
-        for start in range(0, max(len(rows), 1), _PAGE):
-            portion = rows[start : start + _PAGE]
-            last = start + _PAGE >= len(rows)
-            yield ScanPage(
-                self._source_id,
-                directory,
-                tuple([row[:3] for row in portion]),
-                tuple([row[3] for row in portion]) if self._file_ids else (),
-                complete=last,
-                unchanged=walked.unchanged,
-                stamp=walked.stamp if last else None,
-                checkpoint=encode_checkpoint(directory) if last else None,
-                directories=tuple(walked.directories) if last else None,
-            )
+        rows = iter(walked.rows)
+        portion = tuple(itertools.islice(rows, _PAGE))
+        while following := tuple(itertools.islice(rows, _PAGE)):
+            yield self._page(walked, portion, last=False)
+            portion = following
+        yield self._page(walked, portion, last=True)
+
+    def _page(self, walked: Walked, portion: tuple[_Row, ...], *, last: bool) -> ScanPage:
+        return ScanPage(
+            self._source_id,
+            walked.directory,
+            tuple([row[:3] for row in portion]),
+            tuple([row[3] for row in portion]) if self._file_ids else (),
+            complete=last,
+            unchanged=walked.unchanged,
+            stamp=walked.stamp if last else None,
+            checkpoint=encode_checkpoint(walked.directory) if last else None,
+            directories=tuple(walked.directories) if last else None,
+        )
 
     def _choose(self, directory: bytes, entries: list[Entry]) -> Chosen:
         plain: dict[bytes, _Row] = {}
@@ -197,6 +203,4 @@ class SmbMediaScanner(MediaScanner, Filters):
             if size >= smallest and (largest is None or size <= largest):
                 plain[name] = (name, size, mtime_ns, signed_id(file_id))
         kept = self._filter.files(directory, tuple(plain))
-        kept.sort()
-        rows: Sequence[_Row] = [plain[name] for name in kept]
-        return rows, sorted(self._filter.directories(directory, folders))
+        return [plain[name] for name in kept], self._filter.directories(directory, folders)

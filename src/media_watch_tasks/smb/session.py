@@ -15,11 +15,11 @@ import tenacity
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.errors import MissingDependencyError, SourceOfflineError, TransientError
+from media_watch_tasks.errors import MediaWatchError, MissingDependencyError, SourceOfflineError, TransientError
 from media_watch_tasks.model import identity
 from media_watch_tasks.smb import operations, wire
 from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
-from media_watch_tasks.smb.entries import DIRECTORY_INFORMATION
+from media_watch_tasks.smb.entries import DIRECTORY_INFORMATION, Entry
 from media_watch_tasks.smb.fallback import SlowCalls
 from media_watch_tasks.smb.large import list_large
 from media_watch_tasks.smb.login import Credentials, Login
@@ -55,6 +55,10 @@ def load_smbprotocol() -> ModuleType:
         }:
             raise
         raise MissingDependencyError("SMB", package="smbprotocol", extra="smb") from error
+
+
+class _Found(MediaWatchError):  # noqa: N818 - it ends a search
+    pass
 
 
 class ShareSession:
@@ -302,9 +306,9 @@ class ShareSession:
             TransientError: the folder, or one above it, is there and cannot be listed.
         """
         folder, name = identity.split(path)
-        found = self.list(folder)
+        found = self._find(folder, name)
         if found.end is not ListingEnd.FAILED:
-            return any(entry.name == name for entry in found.entries)
+            return found.end is ListingEnd.MORE
         message = f"cannot list {self.credentials.place}/{identity.display_text(folder)}: {describe(found.status)}"
         if found.status not in GONE and found.status != Status.NOT_A_DIRECTORY:
             raise TransientError(message)
@@ -314,29 +318,39 @@ class ShareSession:
             raise TransientError(message)
         return False
 
-    def list(self, folder: bytes, *, largest: int = 10_000_000) -> Listing:
-        """List one folder now."""
-        if self._fast:
-            try:
-                found = self.attempt(lambda channel: self._list(channel, folder, largest))
-            except CompoundRefused as error:
-                self.use_slow_path(str(error))
-            else:
-                if found.status != Status.PATH_NOT_COVERED:
-                    return found
-        return self.slow.list(folder, DIRECTORY_INFORMATION, largest=largest)
+    def _find(self, folder: bytes, name: bytes) -> Listing:
+        """List a folder until a name shows (`MORE`), to its end (`COMPLETE`), or `FAILED`."""
 
-    def _list(self, channel: Channel, folder: bytes, largest: int) -> Listing:
+        def look_for_it(found: list[Entry]) -> None:
+            if any(entry[0] == name for entry in found):
+                raise _Found
+
+        try:
+            if self._fast:
+                try:
+                    listing = self.attempt(lambda channel: self._list(channel, folder, look_for_it))
+                except CompoundRefused as error:
+                    self.use_slow_path(str(error))
+                else:
+                    if listing.status != Status.PATH_NOT_COVERED:
+                        return listing
+            return self.slow.list(folder, DIRECTORY_INFORMATION, take=look_for_it)
+        except _Found:
+            return Listing(ListingEnd.MORE, 0)
+
+    def _list(self, channel: Channel, folder: bytes, take: Callable[[list[Entry]], None]) -> Listing:
         path = to_share(folder)
         exchange = self._pool.call(channel, operations.listing(path, channel.login, DIRECTORY_INFORMATION))
         found = operations.read_listing(exchange.result(), DIRECTORY_INFORMATION)
         exchange.release()
         self.give_back(channel, found.leaked)
         if found.end is not ListingEnd.MORE:
+            take(found.entries)
             return found
         return list_large(
-            self._pool, channel, path, information_class=DIRECTORY_INFORMATION, cancel=CancelToken(), largest=largest
-        )
+            self._pool, channel, path, information_class=DIRECTORY_INFORMATION, cancel=CancelToken(), clock=self.clock,
+            take=take,
+        )  # fmt: skip
 
     def volume(self) -> tuple[Look, bytes]:
         """A look at the root of the share, and its FileFsVolumeInformation (MS-FSCC 2.5.9), empty if it has none."""
