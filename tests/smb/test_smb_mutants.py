@@ -23,6 +23,7 @@ from media_watch_tasks.smb import (
     SmbMediaResolver,
     SmbMediaScanner,
     channel,
+    collected,
     entries,
     operations,
     walk,
@@ -160,7 +161,7 @@ def test_when_a_lost_connection_counts_as_gone_files_go_missing(
         (server.share / f"{number:02d}" / "f.mp4").write_bytes(b"x")
 
     def forgiving(self: walk.Walk, node: Options, _error: MediaWatchError) -> None:
-        self._settle(node, walk.Walked(node.path))
+        self._settle(node, collected.Walked(node.path))
 
     with server.connect(port=proxy.port, connections=1) as connection:
         pages = SmbMediaScanner(connection).scan_assets(cancel=CancelToken())

@@ -7,7 +7,7 @@ import marshal
 import operator
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import attrs
 
@@ -61,7 +61,7 @@ class Collected:
         self._seen = 0
         self._rows: list[Any] = []
         self._runs: list[_Run] = []
-        self._file: IO[bytes] | None = None
+        self._file: _File | None = None
         self._directories: set[bytes] = set()
         self._names = 0
 
@@ -103,7 +103,7 @@ class Collected:
     def _write_down(self) -> None:
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="media-watch-listing-")  # noqa: SIM115 - it ends with its runs
+                self._file = _File()
             self._runs.append(_Run(self._file, _each_once(self._rows)))
         except OSError as error:
             raise Unlistable(f"the listing is too large for memory and cannot be put on the disk: {error}") from error
@@ -116,24 +116,39 @@ def _each_once(rows: list[Any]) -> list[Any]:
     return sorted(found.values(), key=_NAME_OF)
 
 
+class _File:
+    """A file without a name; it is gone with the last run in it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="media-watch-listing-")  # noqa: SIM115 - see __del__
+
+    def write(self, data: bytes) -> tuple[int, int]:
+        """Append; where it stands, and its length."""
+        position = self._file.seek(0, 2)
+        return position, self._file.write(data)
+
+    def read(self, position: int, length: int) -> bytes:
+        self._file.seek(position)
+        return self._file.read(length)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
 class _Run:
     """Sorted rows in a file."""
 
-    def __init__(self, file: IO[bytes], rows: list[Any]) -> None:
+    def __init__(self, file: _File, rows: list[Any]) -> None:
         self._file = file
-        self._places: list[tuple[int, int]] = []
         self.count = len(rows)
-        position = file.seek(0, 2)
-        for start in range(0, len(rows), _TOGETHER):
-            data = marshal.dumps(rows[start : start + _TOGETHER])
-            file.write(data)
-            self._places.append((position, len(data)))
-            position += len(data)
+        self._places = [
+            file.write(marshal.dumps(rows[start : start + _TOGETHER])) for start in range(0, len(rows), _TOGETHER)
+        ]
 
     def __iter__(self) -> Iterator[Any]:
         for position, length in self._places:
-            self._file.seek(position)
-            yield from marshal.loads(self._file.read(length))  # noqa: S302 - a file without a name that this wrote
+            yield from marshal.loads(self._file.read(position, length))  # noqa: S302 - what this has written itself
 
 
 class _Merged(Collection[Any]):
