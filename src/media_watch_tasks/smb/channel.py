@@ -263,7 +263,7 @@ class Channel:
         if buffer.startswith(sealing.TRANSFORM_PROTOCOL):
             if self._sealer is None:
                 raise ProtocolViolation("the server encrypts although nothing of this session is encrypted")
-            view = memoryview(self._sealer.decrypt(buffer, length))
+            view = self._sealer.decrypt(buffer, length)
             length = len(view)
         elif self._sealer is not None:
             raise ProtocolViolation("the server answered an encrypted session in the clear")
@@ -342,11 +342,8 @@ class Channel:
         """Leave the share and end the session, politely where that is still possible, and close the socket."""
         if self.alive:
             with contextlib.suppress(MediaWatchError):
-                for message in wire.end_session():
-                    exchange = self.post((message,))
-                    while not exchange.done and self.alive and self.readable(min(2.0, self._timeout_ns / NANOSECONDS)):
-                        self.receive()
-                    if not exchange.done:
-                        break
+                ends = [self.post((message,)) for message in wire.end_session()]
+                while not all(end.done for end in ends) and self.readable(min(2.0, self._timeout_ns / NANOSECONDS)):
+                    self.receive()
         self.fail(ChannelLost("the connection was closed"))
         self._sock.close()

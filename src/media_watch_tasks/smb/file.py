@@ -180,7 +180,7 @@ class SmbFile(io.RawIOBase, ByteSource):
             self._depth = _FIRST_AHEAD
         elif not self._ahead[0].exchange.done:
             # The reader had to wait: more requests in flight would have hidden the distance.
-            self._depth = min(self._depth * 2, MOST_AHEAD)
+            self._depth = min(self._depth * 4, MOST_AHEAD)
         self._fill_ahead()
         chunk = self._ahead.popleft()
         data_view = self._file.data_of(chunk.exchange, chunk.length)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from datetime import datetime
 from struct import Struct
+from typing import Any
 
 from media_watch_tasks.abc import Filters, MediaScanner
 from media_watch_tasks.cancellation import CancelToken
@@ -31,7 +32,8 @@ _LARGEST_MARKER = 65_536
 _VOLUME = Struct("<QI")
 _UNUSUAL = DIRECTORY | HIDDEN | SYSTEM | REPARSE_POINT
 
-_Row = tuple[bytes, int, int, int | None]
+_Row = Any
+"""An `AssetRow`; where file ids are listed, with the file id behind it."""
 
 
 def source_id_of(connection: SmbConnection, root: bytes) -> str:
@@ -178,7 +180,7 @@ class SmbMediaScanner(MediaScanner, Filters):
         return ScanPage(
             self._source_id,
             walked.directory,
-            tuple([row[:3] for row in portion]),
+            tuple([row[:3] for row in portion]) if self._file_ids else portion,
             tuple([row[3] for row in portion]) if self._file_ids else (),
             complete=last,
             unchanged=walked.unchanged,
@@ -190,6 +192,7 @@ class SmbMediaScanner(MediaScanner, Filters):
     def _choose(self, directory: bytes, entries: list[Entry]) -> Chosen:
         plain: dict[bytes, _Row] = {}
         folders: list[bytes] = []
+        with_ids = self._file_ids
         hidden = 0 if self._filter.include_hidden else HIDDEN | SYSTEM
         smallest, largest = self._filter.min_size, self._filter.max_size
         for name, size, mtime_ns, attributes, file_id, tag in entries:
@@ -201,6 +204,6 @@ class SmbMediaScanner(MediaScanner, Filters):
                     folders.append(name)
                     continue
             if size >= smallest and (largest is None or size <= largest):
-                plain[name] = (name, size, mtime_ns, signed_id(file_id))
+                plain[name] = (name, size, mtime_ns, signed_id(file_id)) if with_ids else (name, size, mtime_ns)
         kept = self._filter.files(directory, tuple(plain))
         return [plain[name] for name in kept], self._filter.directories(directory, folders)
