@@ -538,6 +538,39 @@ def test_a_login_that_announces_a_huge_frame_is_offline_not_out_of_memory(server
         listener.close()
 
 
+def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
+    """The server sends one byte of its first frame after the other, each in time."""
+
+    class Clock(FakeClock):
+        def monotonic_ns(self) -> int:
+            self.advance(timedelta(seconds=10))
+            return super().monotonic_ns()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    sent: list[int] = []
+
+    def serve() -> None:
+        for _ in range(3):
+            client, _address = listener.accept()
+            client.recv(65536)
+            try:
+                client.sendall(struct.pack(">I", 10_000))
+                for number in range(10_000):
+                    sent.append(number)
+                    client.sendall(b"x")
+            except OSError:
+                pass
+            client.close()
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with pytest.raises(SourceOfflineError, match="too long for the login"):
+        server.connect(port=listener.getsockname()[1], clock=Clock(), timeout=30).connect()
+    serving.join()
+    listener.close()
+    assert sent
+
+
 def test_a_pending_request_is_given_more_patience_and_not_for_ever(recorded: dict[str, bytes]) -> None:
     interim = bytearray(recorded["look"][:64]) + struct.pack("<HBBI", 9, 0, 0, 0) + b"\0"
     struct.pack_into("<I", interim, 8, 0x103)

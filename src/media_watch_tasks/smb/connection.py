@@ -13,10 +13,10 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, MediaWatchError, TransientError
 from media_watch_tasks.model import identity
-from media_watch_tasks.smb.channel import LARGEST_REPLY
 from media_watch_tasks.smb.collected import Chosen
 from media_watch_tasks.smb.entries import DIRECTORY, Entry, SmbEntry, filetime_to_ns, signed_id
 from media_watch_tasks.smb.file import SmbFile
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.links import is_link
 from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.open_file import OpenFile

@@ -15,8 +15,8 @@ from typing import Any
 
 from media_watch_tasks.errors import AuthenticationRequiredError
 from media_watch_tasks.smb import entries
-from media_watch_tasks.smb.channel import ChannelLost
 from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.frames import ChannelLost
 from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.operations import Listing, ListingEnd, Look
 from media_watch_tasks.smb.paths import to_share

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from media_watch_tasks.abc import ByteSource
-from media_watch_tasks.smb.channel import LARGEST_REPLY, Exchange
+from media_watch_tasks.smb.channel import Exchange
 from media_watch_tasks.smb.entries import filetime_to_ns, signed_id
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.open_file import MOST_AHEAD, OpenFile
 
 __all__ = ["SmbFile"]
@@ -176,6 +177,9 @@ class SmbFile(io.RawIOBase, ByteSource):
             return self._current[1]
         while self._ahead and not self._covers(self._ahead[0]):
             self._ahead.popleft()
+        if self._ahead and self._ahead[0].exchange.error is not None:
+            # Its connection was lost: what is asked for now goes out on a new one, and must not wait behind it.
+            self._ahead.clear()
         if not self._ahead:
             self._depth = _FIRST_AHEAD
         elif not self._ahead[0].exchange.done:

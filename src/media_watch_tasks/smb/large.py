@@ -8,9 +8,10 @@ from collections.abc import Callable
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import NANOSECONDS, Clock
 from media_watch_tasks.smb import entries, wire
-from media_watch_tasks.smb.channel import LARGEST_REPLY, Channel, Exchange
+from media_watch_tasks.smb.channel import Channel, Exchange
 from media_watch_tasks.smb.collected import Unlistable
 from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.operations import Listing, ListingEnd
 from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.statuses import Status

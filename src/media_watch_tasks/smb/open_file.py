@@ -14,12 +14,14 @@ from media_watch_tasks.errors import AssetChanged, MediaWatchError, SourceOfflin
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.smb import wire
-from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
+from media_watch_tasks.smb.channel import Channel, Exchange
 from media_watch_tasks.smb.entries import filetime_to_ns
 from media_watch_tasks.smb.fallback import SlowHandle
+from media_watch_tasks.smb.frames import ChannelLost
+from media_watch_tasks.smb.logged_in import TRIES
 from media_watch_tasks.smb.operations import CompoundRefused, Look, largest_read
 from media_watch_tasks.smb.paths import to_share
-from media_watch_tasks.smb.session import TRIES, ShareSession
+from media_watch_tasks.smb.session import ShareSession
 from media_watch_tasks.smb.statuses import GONE, Status, error_for
 from media_watch_tasks.smb.wire import Access, Message, Opened, Options, ProtocolViolation, Reply, Share
 

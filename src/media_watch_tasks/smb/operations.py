@@ -15,8 +15,8 @@ import attrs
 
 from media_watch_tasks.errors import TransientError
 from media_watch_tasks.smb import entries, wire
-from media_watch_tasks.smb.channel import LARGEST_REPLY
 from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.statuses import Status, describe
 from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Reply, Share

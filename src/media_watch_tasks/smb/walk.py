@@ -18,7 +18,7 @@ from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import DirectoryStamp, KnownDirectories, KnownDirectory, ProblemKind
 from media_watch_tasks.scanning import Resume
 from media_watch_tasks.smb import operations
-from media_watch_tasks.smb.channel import ChannelLost, Exchange
+from media_watch_tasks.smb.channel import Exchange
 from media_watch_tasks.smb.collected import Choice, Collected, Unlistable, Walked
 from media_watch_tasks.smb.entries import (
     DIRECTORY_INFORMATION,
@@ -28,12 +28,14 @@ from media_watch_tasks.smb.entries import (
     filetime_to_ns,
     signed_id,
 )
+from media_watch_tasks.smb.frames import ChannelLost
 from media_watch_tasks.smb.frontier import DEEPEST, Frontier, Node
 from media_watch_tasks.smb.large import list_large
+from media_watch_tasks.smb.logged_in import TRIES
 from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.operations import CompoundRefused, Listing, ListingEnd
 from media_watch_tasks.smb.paths import to_share
-from media_watch_tasks.smb.session import TRIES, ShareSession
+from media_watch_tasks.smb.session import ShareSession
 from media_watch_tasks.smb.statuses import DENIED, Status, describe
 from media_watch_tasks.smb.wire import Access, Message, Opened, Options, ProtocolViolation
 
