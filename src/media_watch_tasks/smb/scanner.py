@@ -59,7 +59,8 @@ class SmbMediaScanner(MediaScanner, Filters):
             directories always come, those of files with the first look at them.
         marker: path, relative to the root, of a file that must be there for the place to count as online. Its content
             (up to 64 KiB) is part of the identity of the place. It is never created.
-        max_directory_entries: a directory with more entries is a problem instead of a memory shortage.
+        max_directory_entries: a directory with more entries is a problem, so that one without an end ends. The rows of
+            a large one are sorted in a temporary file, of about 60 bytes a row.
     """
 
     def __init__(

@@ -143,6 +143,7 @@ class Walk:
             self._again(node, error)
         except CompoundRefused as error:
             self._session.use_slow_path(str(error))
+            node.is_large = False
             self._frontier.again(node)
         except Unlistable as error:
             self._give_up(node, ProblemKind.UNREADABLE, str(error))
