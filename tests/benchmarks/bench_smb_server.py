@@ -62,7 +62,7 @@ def server(share: Path, line: str) -> Iterator[int]:
         check=True, capture_output=True,
     )  # fmt: skip
     process = subprocess.Popen(
-        ["smbd", "-F", "--no-process-group", "-s", root / "smb.conf", "-l", root],
+        ["setpriv", "--pdeathsig", "TERM", "smbd", "-F", "--no-process-group", "-s", root / "smb.conf", "-l", root],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:

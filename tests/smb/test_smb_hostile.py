@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -554,10 +555,11 @@ def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
             client, _address = listener.accept()
             client.recv(65536)
             try:
-                client.sendall(struct.pack(">I", 10_000))
-                for number in range(10_000):
+                client.sendall(struct.pack(">I", 1 << 20))
+                for number in range(1 << 20):
                     sent.append(number)
                     client.sendall(b"x")
+                    time.sleep(0.001)
             except OSError:
                 pass
             client.close()

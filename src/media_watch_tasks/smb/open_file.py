@@ -118,7 +118,10 @@ class OpenFile:
     def ask(self, offset: int, length: int) -> Exchange:
         """Ask for a range without waiting for it."""
         channel, handle = self._held()
-        return self._session.pool.post(channel, (wire.read(offset=offset, length=length, handle=handle),))
+        exchange = self._session.pool.post(channel, (wire.read(offset=offset, length=length, handle=handle),))
+        if exchange.error is not None:
+            raise exchange.error
+        return exchange
 
     def data_of(self, exchange: Exchange, length: int) -> memoryview:
         """Wait for what was asked for. The bytes are good until the exchange is released."""
