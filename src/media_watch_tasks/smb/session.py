@@ -31,8 +31,9 @@ class _Found(MediaWatchError):  # noqa: N818 - it ends a search
 class ShareSession(LoggedIn):
     """The questions that scanner, resolver and files have in common. Thread-safe.
 
-    Each but a change is asked again, at most `TRIES` times in all, when the connection is lost; what the fast path cannot
-    do is done with smbprotocol's own calls. All raise `SourceOfflineError` and `AuthenticationRequiredError`.
+    What is asked of a path alone is asked again, at most `TRIES` times in all, when the connection is lost; a change is
+    not. What the fast path cannot do is done with smbprotocol's own calls. All raise `SourceOfflineError` and
+    `AuthenticationRequiredError`.
     """
 
     def look(self, path: bytes, *, options: int = Options.ANY, share: int = Share.ALL, access: int) -> Look:
