@@ -111,13 +111,13 @@ class Frontier:
         return self._held + _bytes_of(names) <= MOST_NAMES
 
     def add_children(self, node: Node, names: Sequence[bytes]) -> None:
-        """What stands in a directory, sorted, as its listing says, or as a known one had it; the last word counts."""
+        """What stands in a directory, as its listing says, or as a known one had it; the last word counts."""
         before, gone = node.children or {}, set(node.children or ())
         gone.difference_update(names)
         for name in gone:
             before.pop(name).dropped = True
         self._forget_names(node)
-        node.names.extend(name for name in names if name not in before)
+        node.names.extend(sorted(name for name in names if name not in before))
         # Only of a known directory, whose listing is still to come, it has to be remembered what was made of it.
         node.children = before if node.known is not None else None
         self._names += len(node.names)
