@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import socket
+import subprocess
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -27,6 +29,7 @@ Server = Any
 Servers = Any
 """What the fixtures of conftest.py give, and what foreign calls take."""
 
+HANG_GUARD_SECONDS = 10
 SECRET = "Secr3t!-do-not-show"
 _CIPHERS = "server smb3 encryption algorithms"
 KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any], str, bool, bool]] = {
@@ -64,11 +67,22 @@ def test_every_kind_of_session_lists_and_reads(smb_servers: Servers, kind: str) 
         assert connection.status().fast_path
 
 
+def sessions(server: Server) -> int:
+    """Sessions of the test's user, as the server counts them."""
+    command = ["smbstatus", "-b", "-s", server.config]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.count("mediatest")
+
+
 def test_a_session_is_logged_off(server: Server) -> None:
     with server.connect() as connection:
         connection.stat("")
         assert connection.status().connected
+        assert sessions(server) == 1
     assert not connection.status().connected
+    limit = time.monotonic() + HANG_GUARD_SECONDS
+    while sessions(server) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert sessions(server) == 0
     # The object logs in again at its next use.
     assert connection.stat("").is_dir
     connection.close()

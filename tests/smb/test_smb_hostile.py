@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -17,13 +18,16 @@ import pytest
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import SystemClock
 from media_watch_tasks.errors import MediaWatchError, SourceOfflineError
-from media_watch_tasks.model.scans import ProblemKind
-from media_watch_tasks.smb import SmbMediaScanner, _smbprotocol, entries, operations, wire
+from media_watch_tasks.model.scans import ProblemKind, ScanProblem
+from media_watch_tasks.smb import SmbConnection, SmbMediaScanner, _smbprotocol, entries, operations, wire
 from media_watch_tasks.smb.channel import Channel
+from media_watch_tasks.smb.collected import Unlistable
 from media_watch_tasks.smb.entries import unpack_entries, unsafe_names
-from media_watch_tasks.smb.large import DirectoryTooLarge, list_large
+from media_watch_tasks.smb.frontier import DEEPEST
+from media_watch_tasks.smb.large import list_large
 from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.pool import ChannelPool
+from media_watch_tasks.smb.statuses import Status
 from media_watch_tasks.smb.wire import ProtocolViolation, Reply
 from media_watch_tasks.testing.clock import FakeClock
 
@@ -263,10 +267,14 @@ def test_a_directory_with_such_a_name_is_a_problem_and_none_of_it_is_used(
 
 
 class EndlessServer:
-    """Answers CREATE and CLOSE, and every QUERY_DIRECTORY with one more buffer of entries."""
+    """Answers CREATE and CLOSE, and QUERY_DIRECTORY with one more buffer of 500 entries each time.
 
-    def __init__(self, sock: socket.socket, *, fresh: bool) -> None:
-        self.sock, self.fresh, self.answered = sock, fresh, 0
+    Of `files` and `folders` one directory has no end; with `again` it is the same entries over and over; in a `tree`
+    each directory ends, and holds more directories; in a `chain` each holds one more.
+    """
+
+    def __init__(self, sock: socket.socket, kind: str) -> None:
+        self.sock, self.kind, self.answered = sock, kind, 0
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -274,18 +282,18 @@ class EndlessServer:
         try:
             while True:
                 frame = self._exactly(int.from_bytes(self._exactly(4), "big"))
-                offset, answers = 0, []
+                offset, asked = 0, []
                 while True:
-                    command, following = (
+                    command, following, message_id = (
                         struct.unpack_from("<H", frame, offset + 12)[0],
                         struct.unpack_from("<I", frame, offset + 20)[0],
+                        struct.unpack_from("<Q", frame, offset + 24)[0],
                     )
-                    message_id = struct.unpack_from("<Q", frame, offset + 24)[0]
-                    answers.append((command, message_id))
+                    asked.append((command, message_id))
                     if not following:
                         break
                     offset += following
-                self.sock.sendall(framed(self._answers(answers)))
+                self.sock.sendall(framed(self._answers(asked)))
         except (OSError, EOFError):
             pass
 
@@ -301,11 +309,13 @@ class EndlessServer:
     def _answers(self, asked: list[tuple[int, int]]) -> bytes:
         messages = []
         for number, (command, message_id) in enumerate(asked):
-            body = self._body(command)
+            ends = self.kind in {"tree", "chain"} and number > 1 and command == wire.QUERY_DIRECTORY
+            body = struct.pack("<HHI", 9, 0, 0) + b"\0" if ends else self._body(command)
             body += bytes(-len(body) % 8)
             following = 64 + len(body) if number < len(asked) - 1 else 0
+            status = Status.NO_MORE_FILES if ends else 0
             head = struct.pack(
-                "<4sHHIHHIIQIIQ16s", b"\xfeSMB", 64, 1, 0, command, 8, 1, following, message_id, 0, 5, 77, b""
+                "<4sHHIHHIIQIIQ16s", b"\xfeSMB", 64, 1, status, command, 32, 1, following, message_id, 0, 5, 77, b""
             )
             messages.append(head + body)
         return b"".join(messages)
@@ -316,47 +326,136 @@ class EndlessServer:
         if command == wire.CLOSE:
             return struct.pack("<HHIQQQQQQI", 60, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         self.answered += 1
-        parts = []
-        for number in range(500):
-            label = f"{self.answered if self.fresh else 0:08d}-{number:04d}".encode("utf-16-le")
-            one = entry(label)
-            one += bytes(-len(one) % 8)
-            parts.append(struct.pack("<I", len(one) if number < 499 else 0) + one[4:])
-        data = b"".join(parts)
+        data = self._entries()
         return struct.pack("<HHI", 9, 72, len(data)) + data
 
+    def _entries(self) -> bytes:
+        names = [f"{0 if self.kind == 'again' else self.answered:08d}-{number:04d}.mp4" for number in range(500)]
+        folders = {"folders": 500, "tree": 250, "chain": 1}.get(self.kind, 0)
+        if self.kind == "chain":
+            names[0] = "c" * 255
+        parts = []
+        for number, name in enumerate(names):
+            one = entry(name.encode("utf-16-le"), attributes=0x10 if number < folders else 0x20)
+            one += bytes(-len(one) % 8)
+            parts.append(struct.pack("<I", len(one) if number < len(names) - 1 else 0) + one[4:])
+        return b"".join(parts)
 
-@pytest.fixture(params=[True, False], ids=["fresh names", "the same names"])
-def endless(request: pytest.FixtureRequest) -> Iterator[tuple[EndlessServer, ChannelPool, Channel]]:
+
+@pytest.fixture
+def endless(request: pytest.FixtureRequest) -> Iterator[tuple[EndlessServer, SmbConnection]]:
+    """A server of the kind that the test asks for, and a connection to it."""
     ours, theirs = socket.socketpair()
     channel = Channel(login(ours), crypto=_smbprotocol, timeout=5, clock=SystemClock())
-    pool = ChannelPool(lambda: channel, size=1)
-    pool.ensure()
-    server = EndlessServer(theirs, fresh=request.param)
-    yield server, pool, channel
+    connection = SmbConnection("nas", "media", username="u", password="p", clock=FakeClock())
+    connection.session._pool = ChannelPool(lambda: channel, size=1)
+    server = EndlessServer(theirs, request.param)
+    yield server, connection
     channel.fail(ProtocolViolation("the test is over"))
     ours.close()
     theirs.close()
     server.thread.join()
 
 
-def test_an_endless_directory_ends(endless: tuple[EndlessServer, ChannelPool, Channel]) -> None:
-    server, pool, channel = endless
+def problem_of(connection: SmbConnection, **options: Options) -> tuple[str, int]:
+    """What a scan says of the root, and the most bytes that it held."""
     tracemalloc.start()
     try:
-        with pytest.raises((DirectoryTooLarge, ProtocolViolation)):
-            list_large(
-                pool,
-                channel,
-                "x",
-                information_class=entries.DIRECTORY_INFORMATION,
-                cancel=CancelToken(),
-                largest=20_000,
-            )
+        [page] = SmbMediaScanner(connection, **options).scan_assets(cancel=CancelToken())
         worst = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert 2 <= server.answered <= 45
+    [problem] = page.problems
+    assert (page.complete, problem.kind) == (False, ProblemKind.UNREADABLE)
+    return problem.message, worst
+
+
+@pytest.mark.parametrize("endless", ["files"], indirect=True)
+def test_a_directory_without_an_end_is_a_problem_and_takes_little_memory(
+    endless: tuple[EndlessServer, SmbConnection],
+) -> None:
+    server, connection = endless
+    message, worst = problem_of(connection, max_directory_entries=80_000)
+    assert "more than 80000 entries" in message
+    assert server.answered <= 80_000 // 500 + 5
+    assert worst < 2 * MAX_TRANSACT
+
+
+@pytest.mark.parametrize("endless", ["again"], indirect=True)
+def test_a_directory_that_comes_again_and_again_is_found_out_at_once(
+    endless: tuple[EndlessServer, SmbConnection],
+) -> None:
+    server, connection = endless
+    message, worst = problem_of(connection)
+    assert "again and again" in message
+    assert server.answered <= 6
+    assert worst < 2 * MAX_TRANSACT
+
+
+@pytest.mark.parametrize("endless", ["folders"], indirect=True)
+def test_directories_without_an_end_are_a_problem_and_take_little_memory(
+    endless: tuple[EndlessServer, SmbConnection],
+) -> None:
+    server, connection = endless
+    message, worst = problem_of(connection)
+    assert "more directories than can be kept in mind" in message
+    assert server.answered <= 200
+    assert worst < 2 * MAX_TRANSACT
+
+
+@pytest.mark.parametrize("endless", ["files"], indirect=True)
+def test_a_directory_that_takes_for_ever_is_given_up(endless: tuple[EndlessServer, SmbConnection]) -> None:
+    _, connection = endless
+    clock = connection.session.clock
+    assert isinstance(clock, FakeClock)
+
+    pool = connection.session.pool
+    [channel] = pool.ensure()
+    taken: list[int] = []
+
+    def take(found: list[entries.Entry]) -> None:
+        taken.append(len(found))
+        clock.advance(timedelta(seconds=60))
+
+    with pytest.raises(Unlistable, match="within 3600 s"):
+        list_large(
+            pool, channel, "x", information_class=entries.DIRECTORY_INFORMATION, cancel=CancelToken(), clock=clock,
+            take=take,
+        )  # fmt: skip
+    assert len(taken) == 61
+
+
+@pytest.mark.parametrize("endless", ["tree"], indirect=True)
+def test_a_tree_without_an_end_takes_little_memory(endless: tuple[EndlessServer, SmbConnection]) -> None:
+    _, connection = endless
+    pages = 0
+    tracemalloc.start()
+    try:
+        for page in SmbMediaScanner(connection).scan_assets(cancel=CancelToken()):
+            pages += 1
+            assert page.complete or page.problems
+            if pages == 150:
+                break
+        worst = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert worst < 2 * MAX_TRANSACT
+
+
+@pytest.mark.parametrize("endless", ["chain"], indirect=True)
+def test_directories_in_one_another_end_somewhere(endless: tuple[EndlessServer, SmbConnection]) -> None:
+    _, connection = endless
+    tracemalloc.start()
+    try:
+        directories, problems = 0, list[ScanProblem]()
+        for page in SmbMediaScanner(connection).scan_assets(cancel=CancelToken()):
+            directories += 1
+            problems += page.problems
+        worst = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert directories <= DEEPEST + 1
+    assert len(problems) == 1
     assert worst < 2 * MAX_TRANSACT
 
 
@@ -438,6 +537,40 @@ def test_a_login_that_announces_a_huge_frame_is_offline_not_out_of_memory(server
     finally:
         tracemalloc.stop()
         listener.close()
+
+
+def test_a_login_that_never_ends_is_given_up(server: Server) -> None:
+    """The server sends one byte of its first frame after the other, each in time."""
+
+    class Clock(FakeClock):
+        def monotonic_ns(self) -> int:
+            self.advance(timedelta(seconds=10))
+            return super().monotonic_ns()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    sent: list[int] = []
+
+    def serve() -> None:
+        for _ in range(3):
+            client, _address = listener.accept()
+            client.recv(65536)
+            try:
+                client.sendall(struct.pack(">I", 1 << 20))
+                for number in range(1 << 20):
+                    sent.append(number)
+                    client.sendall(b"x")
+                    time.sleep(0.001)
+            except OSError:
+                pass
+            client.close()
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with pytest.raises(SourceOfflineError, match="too long for the login"):
+        server.connect(port=listener.getsockname()[1], clock=Clock(), timeout=30).connect()
+    serving.join()
+    listener.close()
+    assert sent
 
 
 def test_a_pending_request_is_given_more_patience_and_not_for_ever(recorded: dict[str, bytes]) -> None:

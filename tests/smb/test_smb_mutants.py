@@ -15,7 +15,7 @@ import pytest
 import smbclient
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import AssetChanged, MediaWatchError
+from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, SourceOfflineError
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.scans import KnownDirectory, ScanPage
 from media_watch_tasks.smb import (
@@ -23,12 +23,14 @@ from media_watch_tasks.smb import (
     SmbMediaResolver,
     SmbMediaScanner,
     channel,
+    collected,
     entries,
     operations,
     walk,
     wire,
 )
 from media_watch_tasks.smb.file import SmbFile
+from media_watch_tasks.smb.session import ShareSession
 from media_watch_tasks.smb.wire import Share
 
 Options = Any
@@ -101,7 +103,7 @@ def test_without_file_ids_a_loop_is_followed_to_the_limit_of_links(
     (server.share / "a").mkdir()
     (server.share / "a" / "f.mp4").write_bytes(b"x")
     (server.share / "a" / "up").symlink_to(".")
-    monkeypatch.setattr(walk.Walk, "_note_unique", lambda *_arguments: True)
+    monkeypatch.setattr(walk.Walk, "_is_unique", lambda *_arguments: True)
     assert len(ids(scan(connection))) > 10
 
 
@@ -161,7 +163,7 @@ def test_when_a_lost_connection_counts_as_gone_files_go_missing(
         (server.share / f"{number:02d}" / "f.mp4").write_bytes(b"x")
 
     def forgiving(self: walk.Walk, node: Options, _error: MediaWatchError) -> None:
-        self._settle(node, walk.Walked(node.path))
+        self._settle(node, collected.Walked(node.path))
 
     with server.connect(port=proxy.port, connections=1) as connection:
         pages = SmbMediaScanner(connection).scan_assets(cancel=CancelToken())
@@ -170,3 +172,46 @@ def test_when_a_lost_connection_counts_as_gone_files_go_missing(
         monkeypatch.setattr(walk.Walk, "_again", forgiving)
         proxy.cut()
         assert len(ids(list(pages))) < 20
+
+
+def test_a_rename_that_may_replace_overwrites_a_file(
+    server: Server, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """test_smb_changes: nothing is overwritten."""
+    (server.share / "aside.mp4").write_bytes(b"old")
+    (server.share / "f.mp4").write_bytes(b"new")
+    real = operations.new_name
+    monkeypatch.setattr(operations, "new_name", lambda path: b"\1" + real(path)[1:])
+    assert SmbMediaResolver(connection).put_back(b"aside.mp4", b"f.mp4", cancel=CancelToken()) is True
+    assert (server.share / "f.mp4").read_bytes() == b"old"
+
+
+def test_a_change_that_is_repeated_says_that_the_file_is_gone(
+    server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """test_smb_changes: a change whose answer is lost is made once and called offline."""
+    (server.share / "f.mp4").write_bytes(b"x")
+    fired: list[int] = []
+
+    def lose(frame: bytes) -> bytes | None:
+        following = int.from_bytes(frame[20:24], "little")
+        if following and frame[following + 12] == wire.SET_INFO and not fired:
+            fired.append(1)
+            return None
+        return frame
+
+    def again(self: ShareSession, path: bytes, information_class: int, data: bytes) -> int:
+        for _ in range(2):
+            try:
+                return real(self, path, information_class, data)
+            except SourceOfflineError:
+                continue
+        raise AssertionError
+
+    real = ShareSession.change
+    monkeypatch.setattr(ShareSession, "change", again)
+    proxy.change = lose
+    asset = MediaAsset("s", b"f.mp4", 1, 1)
+    with server.connect(port=proxy.port, connections=1) as connection, pytest.raises(AssetNotFound):
+        SmbMediaResolver(connection).set_aside(asset, b"aside.mp4", cancel=CancelToken())
+    assert fired

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,8 @@ from media_watch_tasks.errors import (
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import KnownDirectory, ProblemKind, ScanPage
 from media_watch_tasks.scanning import MediaFilter
-from media_watch_tasks.smb import SmbConnection, SmbMediaScanner, walk
+from media_watch_tasks.smb import SmbConnection, SmbMediaScanner, collected, walk
+from media_watch_tasks.smb.entries import Entry
 
 Options = Any
 Server = Any
@@ -154,6 +157,53 @@ def test_a_large_directory_comes_whole_sorted_and_in_pages_of_a_thousand(
     found = ids(pages)
     assert found == sorted(found)
     assert len(set(found)) == count == len(found)
+
+
+def test_a_directory_that_is_sorted_on_the_disk_comes_as_one_that_is_sorted_in_memory(
+    server: Server, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9_000):
+        write(server.share / "flat" / f"a rather long name, to fill the buffers {number * 7919 % 9_000:06d}.mp4")
+    (server.share / "flat" / "b").mkdir()
+    in_memory = scan(SmbMediaScanner(connection, file_ids=True))
+    shown = list(connection.list_directory("flat"))
+    monkeypatch.setattr(collected, "_IN_MEMORY", 700)
+    files = len(os.listdir("/proc/self/fd"))
+    assert scan(SmbMediaScanner(connection, file_ids=True)) == in_memory
+    assert list(connection.list_directory("flat")) == shown
+    assert len(os.listdir("/proc/self/fd")) == files, "the files of the listings are closed"
+
+
+def test_a_name_that_is_shown_twice_comes_once_in_its_last_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(_directory: bytes, found: list[Entry]) -> collected.Chosen:
+        return [tuple(entry) for entry in found], []
+
+    for most in (1, 100_000):
+        monkeypatch.setattr(collected, "_IN_MEMORY", most)
+        kept = collected.Collected(b"", choose, largest=100)
+        for portion in ([b"b", b"a"], [b"c", b"d"], [b"c", b"b"]):
+            kept.add([Entry(name, 1, 1, 0, None, 0) for name in portion])
+        assert [row[0] for row in kept.rows] == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_listing_that_the_disk_has_no_room_for_is_a_problem(
+    server: Server, connection: SmbConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3_000):
+        write(server.share / "flat" / f"{number} {'x' * 60}.mp4")
+    write(server.share / "other.mp4")
+    fired: list[int] = []
+
+    def full(**_options: Options) -> Options:
+        fired.append(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(collected, "_IN_MEMORY", 700)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    pages = scan(SmbMediaScanner(connection))
+    assert ids(pages) == [b"other.mp4"]
+    assert ["No space left" in problem.message for page in pages for problem in page.problems] == [True]
+    assert fired
 
 
 def test_a_directory_beyond_the_limit_is_a_problem_not_a_memory_shortage(

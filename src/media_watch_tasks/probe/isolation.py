@@ -197,7 +197,10 @@ def _metadata(answer: object) -> MediaMetadata:
 
 def _descriptor(source: ByteSource) -> int | None:
     fileno = getattr(source, "fileno", None)
-    return int(fileno()) if callable(fileno) else None
+    try:
+        return int(fileno()) if callable(fileno) else None
+    except OSError:  # a source that is a stream too, without a file of this system behind it
+        return None
 
 
 def _raise_if(failure: Exception | None) -> None:

@@ -1,7 +1,7 @@
 """The one place that touches smbprotocol, its inner attributes included: negotiation, authentication, tree connect.
 
 smbprotocol reads its socket in a thread of its own, waits without a time limit while it logs in, and believes whatever
-length a frame announces. Here its `Connection` is given a transport that knows limits, and reads in the calling thread;
+length a frame announces. Here its `Connection` is given a `LoginTransport`, and reads in the calling thread;
 once the login stands, socket, keys, message ids and credits are handed over (`Login`) and the thread-free rest of this
 room goes on with them. `moved_internals` says what a new release of smbprotocol has moved.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import socket
-import struct
 import sys
 import uuid
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from smbprotocol.exceptions import SMBAuthenticationError, SMBException, SMBOSEr
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
+from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import (
     AuthenticationRequiredError,
     ConfigurationError,
@@ -35,8 +34,9 @@ from media_watch_tasks.errors import (
     MissingDependencyError,
     SourceOfflineError,
 )
-from media_watch_tasks.smb.channel import ChannelLost
+from media_watch_tasks.smb.frames import ChannelLost
 from media_watch_tasks.smb.login import Login
+from media_watch_tasks.smb.login_transport import LoginTransport
 
 __all__ = [
     "STATUS_ERRORS",
@@ -57,7 +57,6 @@ __all__ = [
 STATUS_ERRORS = (SMBResponseException, SMBOSError)
 """What smbprotocol raises for an NT status."""
 
-_LARGEST_LOGIN_FRAME = 1 << 20
 _DIALECTS = frozenset({0x0202, 0x0210, 0x0300, 0x0302, 0x0311})
 _HMAC_SHA256, _AES_CMAC = 0, 1
 _CREDITS = 512
@@ -75,67 +74,19 @@ _Untyped = Any
 """An object of smbprotocol, which ships no types."""
 
 
-class _Transport:
-    """What smbprotocol calls a transport, with a limit to the size of a frame and to the wait for one."""
-
-    def __init__(self, host: str, port: int, timeout: float) -> None:
-        self._address = (host, port)
-        self._timeout = timeout
-        self._allowed = 0
-        self.sock: socket.socket | None = None
-        self.connected = False
-
-    def connect(self) -> None:
-        self.sock = socket.create_connection(self._address, timeout=self._timeout)
-        self.connected = True
-
-    def close(self) -> None:
-        self.connected = False
-        if self.sock is not None:
-            self.sock.close()
-
-    def send(self, message: _Untyped) -> None:
-        if self.sock is None:
-            raise ConnectionError("not connected")
-        # An encrypted message comes as a structure of smbprotocol's.
-        data: bytes = message if isinstance(message, bytes) else message.pack()
-        self.sock.sendall(struct.pack(">L", len(data)) + data)
-
-    def allow_one(self) -> None:
-        self._allowed = 1
-
-    def recv(self, _timeout: float) -> bytes:
-        # An empty answer ends smbprotocol's receive loop: one call of that loop takes one frame.
-        if not self._allowed:
-            return b""
-        self._allowed = 0
-        length = int.from_bytes(self._exactly(4), "big")
-        if not 0 < length <= _LARGEST_LOGIN_FRAME:
-            raise ConnectionError(f"the server announces a frame of {length} bytes during the login")
-        return self._exactly(length)
-
-    def _exactly(self, length: int) -> bytes:
-        data = bytearray()
-        while len(data) < length and self.sock is not None:
-            piece = self.sock.recv(length - len(data))
-            if not piece:
-                raise ConnectionError("the server closed the connection")
-            data += piece
-        return bytes(data)
-
-
 class _Connection(_connection.Connection):  # type: ignore[misc] # smbprotocol ships no types
     """smbprotocol's connection without its thread: `receive` reads the socket itself."""
 
-    _own: _Transport | None = None
+    _own: LoginTransport | None = None
+    clock: Clock
 
     @property
-    def transport(self) -> _Transport | None:
+    def transport(self) -> LoginTransport | None:
         return self._own
 
     @transport.setter
     def transport(self, value: _Untyped) -> None:
-        self._own = None if value is None else _Transport(value.server, value.port, value.timeout)
+        self._own = None if value is None else LoginTransport(value.server, value.port, value.timeout, self.clock)
 
     def _process_message_thread(self) -> None:
         """The thread that `connect` starts has nothing to do and ends at once."""
@@ -164,7 +115,7 @@ class Link:
 
     def __init__(
         self, *, host: str, port: int, share: str, username: str, password: str, encrypt: bool | None,
-        require_signing: bool, auth: str, timeout: float,
+        require_signing: bool, auth: str, timeout: float, clock: Clock,
     ) -> None:  # fmt: skip
         self._where = f"//{host}/{share}"
         self._timeout = timeout
@@ -175,6 +126,7 @@ class Link:
                 'pip install "smbprotocol>=1.17,<1.18"'
             )
         self._connection = _Connection(uuid.uuid4(), host, port, require_signing=require_signing)
+        self._connection.clock = clock
         try:
             with translated(self._where):
                 self._connection.connect(timeout=timeout)

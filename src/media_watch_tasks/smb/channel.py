@@ -7,8 +7,6 @@ Everything that comes is checked before it is used; whatever is wrong ends the c
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -17,33 +15,22 @@ from types import ModuleType
 from typing import Any
 
 from media_watch_tasks.clock import NANOSECONDS, Clock
-from media_watch_tasks.errors import MediaWatchError, SourceOfflineError
+from media_watch_tasks.errors import MediaWatchError
 from media_watch_tasks.smb import sealing, wire
+from media_watch_tasks.smb.frames import ChannelLost, FrameSocket
 from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.statuses import CONNECTION_OVER, Status, describe
 from media_watch_tasks.smb.wire import HEADER, Message, ProtocolViolation, Reply
 
-__all__ = ["LARGEST_REPLY", "Channel", "ChannelLost", "Exchange"]
+__all__ = ["Channel", "Exchange"]
 
-LARGEST_REPLY = 1 << 20
-"""No request asks for more bytes than this in one reply."""
-_LARGEST_FRAME = LARGEST_REPLY + 384 * 1024
 _PROTOCOL = b"\xfeSMB"
 _SIGNED, _RELATED, _FROM_SERVER, _ASYNC = 0x8, 0x4, 0x1, 0x2
 _HEAD = Struct("<4sHHIHHIIQ")
-_LENGTH = Struct(">I")
-_TIMEVAL = Struct("ll")
 _NO_SIGNATURE = bytes(16)
 _CREDITS_WANTED = 2048
 _CREDITS_A_STEP = 64
-_SPARE_BUFFERS = 40
-_KEEP_ALIVE_IDLE, _KEEP_ALIVE_EVERY, _KEEP_ALIVE_TRIES = 60, 10, 3
-_POOLED_FROM = 64 * 1024
-_FRAME_PATIENCE = _PENDING_PATIENCE = 4
-
-
-class ChannelLost(SourceOfflineError):  # noqa: N818 - the name says the finding
-    """The connection ended under an exchange; the same request may work on a new one."""
+_PENDING_PATIENCE = 4
 
 
 class Exchange:
@@ -84,8 +71,8 @@ class Channel:
 
     def __init__(self, login: Login, *, crypto: ModuleType, timeout: float, clock: Clock) -> None:
         self.login = login
-        self._sock: socket.socket = login.sock
         self._timeout_ns = int(timeout * NANOSECONDS)
+        self._frames = FrameSocket(login.sock, timeout_ns=self._timeout_ns, clock=clock)
         self._clock = clock
         self._signer = sealing.make_signer(login.signing, login.signing_key, crypto)
         self._sealer = sealing.make_sealer(
@@ -97,33 +84,14 @@ class Channel:
         self._waiting: dict[int, tuple[Exchange, int, int, int]] = {}
         self._in_flight_charge = 0
         self._pending = 0
-        self._spare: list[bytearray] = []
         self._quiet_since = clock.monotonic_ns()
         self.failure: MediaWatchError | None = None
         self.frames_sent = 0
         self.frames_received = 0
-        self._prepare_socket(timeout)
-        self._poll = select.poll()
-        self._poll.register(self._sock, select.POLLIN)
-
-    def _prepare_socket(self, timeout: float) -> None:
-        sock = self._sock
-        # Blocking, with limits kept by the kernel: only so does one call bring a whole frame.
-        sock.settimeout(None)
-        limit = _TIMEVAL.pack(int(timeout), int(timeout % 1 * 1_000_000))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            sock.setsockopt(socket.SOL_SOCKET, option, limit)
-        with contextlib.suppress(OSError, AttributeError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_ALIVE_IDLE)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEP_ALIVE_EVERY)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEP_ALIVE_TRIES)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._timeout_ns // 1_000_000)
 
     def fileno(self) -> int:
         """The socket's descriptor, for polling."""
-        return self._sock.fileno()
+        return self._frames.fileno()
 
     @property
     def alive(self) -> bool:
@@ -157,7 +125,7 @@ class Channel:
             frame = self._pack(messages, exchange)
             self.frames_sent += 1
             try:
-                self._sock.sendall(frame)
+                self._frames.send(frame)
             except OSError as error:
                 lost = ChannelLost(f"sending failed: {error}")
             else:
@@ -190,12 +158,12 @@ class Channel:
                 message = message[:48] + signature + message[64:]
             parts.append(message)
             flags |= _RELATED
-        frame = b"".join(parts) if self._sealer is None else self._sealer.encrypt(b"".join(parts))
-        return _LENGTH.pack(len(frame)) + frame
+        frame = b"".join(parts)
+        return frame if self._sealer is None else self._sealer.encrypt(frame)
 
     def readable(self, timeout: float) -> bool:
         """Wait until something has come, at most `timeout` seconds."""
-        return bool(self._poll.poll(timeout * 1_000))
+        return self._frames.readable(timeout)
 
     def check_patience(self) -> None:
         """End the channel if it owes replies and has been silent for longer than the time limit.
@@ -209,61 +177,26 @@ class Channel:
         if self._clock.monotonic_ns() - self._quiet_since > limit:
             self.fail(ChannelLost(f"the server was silent for {limit / NANOSECONDS:g} s"))
 
+    def take_back(self, buffers: list[bytearray]) -> None:
+        """Keep buffers whose contents are no longer needed."""
+        self._frames.take_back(buffers)
+
     def receive(self) -> None:
         """Take one frame from the socket and complete what it completes. Whatever is wrong ends the channel."""
         try:
-            buffer, length = self._receive_frame()
+            buffer, length = self._frames.receive()
             self.frames_received += 1
             self._quiet_since = self._clock.monotonic_ns()
             self._take_apart(buffer, length)
         except (OSError, MediaWatchError) as error:
             self.fail(error if isinstance(error, MediaWatchError) else ChannelLost(f"receiving failed: {error}"))
 
-    def _receive_frame(self) -> tuple[bytearray, int]:
-        head = bytearray(4)
-        limit = self._clock.monotonic_ns() + _FRAME_PATIENCE * self._timeout_ns
-        self._fill(memoryview(head), limit)
-        length = _LENGTH.unpack(head)[0]
-        if not HEADER.size <= length <= _LARGEST_FRAME:
-            raise ProtocolViolation(f"the server announces a frame of {length} bytes")
-        # The room behind the frame is for the authentication tag, which the cipher wants to find there.
-        buffer = self._buffer(length + sealing.TAG)
-        self._fill(memoryview(buffer)[:length], limit)
-        return buffer, length
-
-    def _fill(self, view: memoryview, limit: int) -> None:
-        while view:
-            try:
-                got = self._sock.recv_into(view, len(view), socket.MSG_WAITALL)
-            except BlockingIOError:
-                raise ChannelLost("the server stopped in the middle of a frame") from None
-            if not got:
-                raise ChannelLost("the server closed the connection")
-            view = view[got:]
-            if view and self._clock.monotonic_ns() > limit:
-                raise ChannelLost("the server takes too long for one frame")
-
-    def _buffer(self, length: int) -> bytearray:
-        if length < _POOLED_FROM:
-            return bytearray(length)
-        with self._lock:
-            if self._spare and len(self._spare[-1]) >= length:
-                return self._spare.pop()
-        return bytearray(length)
-
-    def take_back(self, buffers: list[bytearray]) -> None:
-        """Keep buffers whose contents are no longer needed."""
-        with self._lock:
-            for buffer in buffers:
-                if len(buffer) >= _POOLED_FROM and len(self._spare) < _SPARE_BUFFERS:
-                    self._spare.append(buffer)
-
     def _take_apart(self, buffer: bytearray, length: int) -> None:
         view = memoryview(buffer)[:length]
         if buffer.startswith(sealing.TRANSFORM_PROTOCOL):
             if self._sealer is None:
                 raise ProtocolViolation("the server encrypts although nothing of this session is encrypted")
-            view = memoryview(self._sealer.decrypt(buffer, length))
+            view = self._sealer.decrypt(buffer, length)
             length = len(view)
         elif self._sealer is not None:
             raise ProtocolViolation("the server answered an encrypted session in the clear")
@@ -331,8 +264,7 @@ class Channel:
             waiting = {id(entry[0]): entry[0] for entry in self._waiting.values()}
             self._waiting.clear()
             # Wakes a thread that blocks in recv; the descriptor is closed only when nobody can be polling it.
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
+            self._frames.shut_down()
         for exchange in waiting.values():
             exchange.error = error
             if exchange.inbox is not None:
@@ -342,11 +274,8 @@ class Channel:
         """Leave the share and end the session, politely where that is still possible, and close the socket."""
         if self.alive:
             with contextlib.suppress(MediaWatchError):
-                for message in wire.end_session():
-                    exchange = self.post((message,))
-                    while not exchange.done and self.alive and self.readable(min(2.0, self._timeout_ns / NANOSECONDS)):
-                        self.receive()
-                    if not exchange.done:
-                        break
+                ends = [self.post((message,)) for message in wire.end_session()]
+                while not all(end.done for end in ends) and self.readable(min(2.0, self._timeout_ns / NANOSECONDS)):
+                    self.receive()
         self.fail(ChannelLost("the connection was closed"))
-        self._sock.close()
+        self._frames.close()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import attrs
 
@@ -13,11 +13,13 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, MediaWatchError, TransientError
 from media_watch_tasks.model import identity
-from media_watch_tasks.smb.channel import LARGEST_REPLY
+from media_watch_tasks.smb.collected import Chosen
 from media_watch_tasks.smb.entries import DIRECTORY, Entry, SmbEntry, filetime_to_ns, signed_id
 from media_watch_tasks.smb.file import SmbFile
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.links import is_link
 from media_watch_tasks.smb.login import Credentials
+from media_watch_tasks.smb.open_file import OpenFile
 from media_watch_tasks.smb.paths import clean
 from media_watch_tasks.smb.session import ShareSession
 from media_watch_tasks.smb.statuses import error_for
@@ -165,9 +167,9 @@ class SmbConnection:
         """
         top = clean(path)
 
-        def choose(_directory: bytes, entries: list[Entry]) -> tuple[Sequence[Any], Sequence[bytes]]:
-            rows = sorted(entries)
-            return rows, [entry.name for entry in rows if entry.attributes & DIRECTORY and not is_link(entry)]
+        def choose(_directory: bytes, entries: list[Entry]) -> Chosen:
+            folders = [entry.name for entry in entries if entry.attributes & DIRECTORY and not is_link(entry)]
+            return [tuple(entry) for entry in entries], folders
 
         if top:
             self._must_be_directory(top)
@@ -176,7 +178,8 @@ class SmbConnection:
             if walked.problem is not None:
                 raise TransientError(walked.problem[1])
             folder = identity.join(top, walked.directory) if top and walked.directory else top or walked.directory
-            for entry in walked.rows:
+            for row in walked.rows:
+                entry = Entry._make(row)
                 yield _shown(identity.join(folder, entry.name), entry)
 
     def _must_be_directory(self, path: bytes) -> None:
@@ -250,7 +253,7 @@ class SmbConnection:
         rest = min(length, look.opened.size - offset) - len(look.data)
         if not look.data or rest <= 0:
             return look.data
-        with SmbFile(self._session, path) as file:
+        with SmbFile(OpenFile(self._session, path)) as file:
             return look.data + file.read_at(offset + len(look.data), rest)
 
     def open(self, path: str | bytes) -> SmbFile:
@@ -258,7 +261,7 @@ class SmbConnection:
 
         Raises what `stat` raises.
         """
-        return SmbFile(self._session, clean(path))
+        return SmbFile(OpenFile(self._session, clean(path)))
 
     def status(self) -> SmbStatus:
         """How the connection stands; asks nobody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from datetime import datetime
 from struct import Struct
 from typing import NamedTuple
@@ -41,6 +42,8 @@ _HIGHEST = _UNIX_EPOCH + (2**63 - 1) // 100
 _LOWEST = _UNIX_EPOCH - (2**63 - 1) // 100
 _DOTS = frozenset({b".", b".."})
 _LONGEST_DOTS = 4
+_decode = codecs.utf_16_le_decode
+"""What `bytes.decode` comes to, without its search for the codec: it runs for every file of a NAS."""
 
 
 class Entry(NamedTuple):
@@ -126,7 +129,7 @@ def _unpack_plain(data: bytes) -> list[Entry]:
         stop = start + length
         if stop > end or not length or size < 0 or (following and not fixed + length <= following < end - position):
             break
-        name = data[start:stop].decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
+        name = _decode(data[start:stop], "surrogatepass", True)[0].encode("utf-8", "surrogatepass")
         if length > _LONGEST_DOTS or name not in _DOTS:
             if not _LOWEST < written < _HIGHEST:
                 written = _LOWEST if written <= _LOWEST else _HIGHEST
@@ -146,7 +149,7 @@ def _unpack_with_ids(data: bytes) -> list[Entry]:
         stop = start + length
         if stop > end or not length or size < 0 or (following and not fixed + length <= following < end - position):
             break
-        name = data[start:stop].decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
+        name = _decode(data[start:stop], "surrogatepass", True)[0].encode("utf-8", "surrogatepass")
         if name not in _DOTS:
             tag = tag if attributes & REPARSE_POINT else 0
             entries.append(Entry(name, size, filetime_to_ns(written), attributes, file_id or None, tag))

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from struct import Struct
 from types import ModuleType
 from typing import Any
 
 from media_watch_tasks.errors import AuthenticationRequiredError
 from media_watch_tasks.smb import entries
-from media_watch_tasks.smb.channel import ChannelLost
 from media_watch_tasks.smb.entries import Entry
-from media_watch_tasks.smb.large import DirectoryTooLarge
+from media_watch_tasks.smb.frames import ChannelLost
 from media_watch_tasks.smb.login import Credentials
 from media_watch_tasks.smb.operations import Listing, ListingEnd, Look
 from media_watch_tasks.smb.paths import to_share
@@ -70,6 +69,15 @@ class SlowHandle:
     def volume(self) -> bytes:
         """The FileFsVolumeInformation of the file system."""
         return self._ask(_FILE_SYSTEM, _VOLUME_INFORMATION, 1024)
+
+    def set_info(self, information_class: int, data: bytes) -> None:
+        """Change something of the file."""
+        change = self._module.opens.SMB2SetInfoRequest()
+        change["info_type"] = _FILE
+        change["file_info_class"] = information_class
+        change["file_id"] = self._open.file_id
+        change["buffer"] = data
+        self._exchange(change)
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes; none at the end."""
@@ -146,23 +154,22 @@ class SlowCalls:
         with self._lock:
             self.connect()
             raw = self._module.smbclient.open_file(
-                rf"\\{credentials.host}\{credentials.share}" + "\\" + to_share(path), mode="rb", buffering=0,
-                share_access=letters, desired_access=access, file_type=kind, port=credentials.port,
-                username=credentials.username, connection_cache=self._cache,
+                self._unc(path), mode="rb", buffering=0, share_access=letters, desired_access=access, file_type=kind,
+                port=credentials.port, username=credentials.username, connection_cache=self._cache,
             )  # fmt: skip
             return SlowHandle(raw, self._module, credentials.timeout)
 
-    def list(self, path: bytes, information_class: int, *, largest: int) -> Listing:
-        """List a directory. Raises `DirectoryTooLarge`, `SourceOfflineError`, `AuthenticationRequiredError`."""
-        found: dict[bytes, Entry] = {}
+    def list(self, path: bytes, information_class: int, *, take: Callable[[list[Entry]], None]) -> Listing:
+        """List a directory; `take` gets its entries, portion by portion, and what it raises ends the listing.
+
+        Raises `SourceOfflineError`, `AuthenticationRequiredError`.
+        """
         with self._module.translated(self._credentials.place):
             try:
                 with self.handle(path, kind="dir", access=Access.LIST) as handle:
                     for portion in handle.entries(information_class):
-                        found.update((entry.name, entry) for entry in portion)
-                        if len(found) > largest:
-                            raise DirectoryTooLarge(f"the directory has more than {largest} entries")
-                    return Listing(ListingEnd.COMPLETE, 0, handle.opened, list(found.values()))
+                        take(portion)
+                    return Listing(ListingEnd.COMPLETE, 0, handle.opened)
             except self._module.STATUS_ERRORS as error:
                 return Listing(ListingEnd.FAILED, self._status(error))
 
@@ -209,6 +216,33 @@ class SlowCalls:
         if status in CONNECTION_OVER:
             raise ChannelLost(f"{self._credentials.place}: {describe(status)}")
         return status
+
+    def change(self, path: bytes, information_class: int, data: bytes, *, share: int) -> int:
+        """Change something of a file; the status is what was said to that."""
+        with self._module.translated(self._credentials.place):
+            try:
+                with self.handle(path, kind="file", access=Access.DELETE, share=share) as handle:
+                    handle.set_info(information_class, data)
+            except self._module.STATUS_ERRORS as error:
+                return self._status(error)
+        return Status.SUCCESS
+
+    def make_folder(self, path: bytes) -> int:
+        """Make a folder where none stands; the status is what was said to that."""
+        credentials = self._credentials
+        with self._lock, self._module.translated(credentials.place):
+            self.connect()
+            try:
+                self._module.smbclient.mkdir(
+                    self._unc(path), port=credentials.port, username=credentials.username, connection_cache=self._cache
+                )
+            except self._module.STATUS_ERRORS as error:
+                status = self._status(error)
+                return Status.SUCCESS if status == Status.OBJECT_NAME_COLLISION else status
+        return Status.SUCCESS
+
+    def _unc(self, path: bytes) -> str:
+        return rf"\\{self._credentials.host}\{self._credentials.share}" + "\\" + to_share(path)
 
     def volume(self) -> tuple[Look, bytes]:
         """A look at the root of the share, and its FileFsVolumeInformation."""

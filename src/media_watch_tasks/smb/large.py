@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import MediaWatchError
+from media_watch_tasks.clock import NANOSECONDS, Clock
 from media_watch_tasks.smb import entries, wire
-from media_watch_tasks.smb.channel import LARGEST_REPLY, Channel, Exchange
+from media_watch_tasks.smb.channel import Channel, Exchange
+from media_watch_tasks.smb.collected import Unlistable
 from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.operations import Listing, ListingEnd
 from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.statuses import Status
 from media_watch_tasks.smb.wire import Access, Options, ProtocolViolation, Share
 
-__all__ = ["DirectoryTooLarge", "list_large"]
+__all__ = ["LONGEST_SECONDS", "list_large"]
 
+LONGEST_SECONDS = 3_600
+"""No directory takes longer than this: a slow disk shows some hundred entries a second."""
 _FRAMES_AHEAD = 2
+_PORTIONS_REMEMBERED = 64
 _WITHOUT_MULTI_CREDIT = 64 * 1024
 
 
-class DirectoryTooLarge(MediaWatchError):  # noqa: N818 - the name says the finding
-    """A directory has more entries than the scanner was allowed to keep; a hostile server's may have no end."""
-
-
 def list_large(
-    pool: ChannelPool, channel: Channel, path: str, *, information_class: int, cancel: CancelToken, largest: int
-) -> Listing:
-    """List a directory with at most `largest` entries. A name that the server shows twice is kept once.
+    pool: ChannelPool, channel: Channel, path: str, *, information_class: int, cancel: CancelToken, clock: Clock,
+    take: Callable[[list[Entry]], None],
+) -> Listing:  # fmt: skip
+    """List a directory; `take` gets its entries, portion by portion, and what it raises ends the listing.
 
-    Raises `DirectoryTooLarge`, and `ChannelLost` or `ProtocolViolation` of the channel.
+    A name that is shown twice comes twice. A listing without an end ends all the same.
+
+    Raises:
+        Unlistable: the same portion came again, one makes no sense, or it takes longer than `LONGEST_SECONDS`.
+        ChannelLost, ProtocolViolation: the channel has ended.
     """
     message = wire.create(path, access=Access.LIST, share=Share.ALL, options=Options.DIRECTORY)
     created = pool.call(channel, (message,)).result()[0]
@@ -40,26 +47,33 @@ def list_large(
     length = min(LARGEST_REPLY, login.max_transact) if login.multi_credit else _WITHOUT_MULTI_CREDIT
     query = wire.query_directory(length=length, information_class=information_class, handle=opened.handle)
     asked: deque[Exchange] = deque()
-    found: dict[bytes, Entry] = {}
+    limit = clock.monotonic_ns() + LONGEST_SECONDS * NANOSECONDS
+    portions: deque[int] = deque(maxlen=_PORTIONS_REMEMBERED)
     status = 0
     try:
         while status == Status.SUCCESS:
+            if clock.monotonic_ns() > limit:
+                raise Unlistable(f"the directory was not listed within {LONGEST_SECONDS} s")
             while len(asked) < _FRAMES_AHEAD:
                 asked.append(pool.post(channel, (query,)))
             exchange = asked.popleft()
             reply = pool.finish(exchange, cancel=cancel).result()[0]
             status = reply.status
             if status == Status.SUCCESS:
-                before = len(found)
-                found.update((e.name, e) for e in entries.unpack_entries(bytes(wire.data_of(reply)), information_class))
+                data = bytes(wire.data_of(reply))
                 exchange.release()
-                if len(found) == before:
-                    raise ProtocolViolation("the server shows the same directory entries again and again")
-                if len(found) > largest:
-                    raise DirectoryTooLarge(f"the directory has more than {largest} entries (max_directory_entries)")
+                if (mark := hash(data)) in portions:
+                    raise Unlistable("the server shows the same directory entries again and again")
+                portions.append(mark)
+                try:
+                    found = entries.unpack_entries(data, information_class)
+                except ProtocolViolation as error:
+                    # The frame was sound, its contents are not: nothing of this directory can be believed.
+                    raise Unlistable(str(error)) from error
+                take(found)
     finally:
         if channel.alive:
             pool.post(channel, (wire.close(handle=opened.handle),))
     if status != Status.NO_MORE_FILES:
         return Listing(ListingEnd.FAILED, status, opened)
-    return Listing(ListingEnd.COMPLETE, 0, opened, list(found.values()))
+    return Listing(ListingEnd.COMPLETE, 0, opened)

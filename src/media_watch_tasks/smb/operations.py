@@ -2,33 +2,40 @@
 
 Looking at a path is CREATE + CLOSE; listing a small directory CREATE + QUERY_DIRECTORY + QUERY_DIRECTORY + CLOSE, where
 the second query proves that the first one brought everything; reading the head of a file CREATE + READ + CLOSE. Each is
-one frame to the server and one back.
+one frame to the server and one back. So is a change: CREATE + SET_INFO + CLOSE.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from struct import Struct
 
 import attrs
 
 from media_watch_tasks.errors import TransientError
 from media_watch_tasks.smb import entries, wire
-from media_watch_tasks.smb.channel import LARGEST_REPLY
 from media_watch_tasks.smb.entries import Entry
+from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.statuses import Status, describe
 from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Reply, Share
 
 __all__ = [
+    "DELETION",
+    "RENAME",
     "CompoundRefused",
     "Listing",
     "ListingEnd",
     "Look",
+    "change",
+    "folder",
     "head",
     "largest_read",
     "listing",
     "look",
+    "new_name",
+    "read_change",
     "read_head",
     "read_listing",
     "volume",
@@ -36,6 +43,10 @@ __all__ = [
 
 _FIRST_BUFFER, _SECOND_BUFFER, _SMALLEST = 256 * 1024, 64 * 1024, 64 * 1024
 _AS_A_WHOLE = 3
+RENAME, DELETION = 10, 13
+"""FileRenameInformation (MS-FSCC 2.4.42.2), FileDispositionInformation (MS-FSCC 2.4.11)."""
+_NEW_NAME = Struct("<B7xQI")
+_SHORTEST_RENAME = 24
 
 
 class CompoundRefused(TransientError):  # noqa: N818 - the name says the finding
@@ -114,6 +125,29 @@ def volume() -> tuple[Message, ...]:
     )
 
 
+def new_name(path: str) -> bytes:
+    """The data of a RENAME to `path`, relative to the share; it is refused where something stands there."""
+    name = path.encode("utf-16-le", "surrogatepass")
+    return (_NEW_NAME.pack(0, 0, len(name)) + name).ljust(_SHORTEST_RENAME, b"\0")
+
+
+def change(path: str, information_class: int, data: bytes, *, share: int) -> tuple[Message, ...]:
+    """Rename or delete the file at `path`."""
+    return (
+        wire.create(path, access=Access.DELETE, share=share, options=Options.FILE),
+        wire.set_info(information_class=information_class, data=data),
+        wire.close(),
+    )
+
+
+def folder(path: str) -> tuple[Message, ...]:
+    """Make the folder at `path` unless it is there."""
+    return (
+        wire.create(path, access=Access.ATTRIBUTES, share=Share.ALL, options=Options.DIRECTORY, make=True),
+        wire.close(),
+    )
+
+
 def largest_read(login: Login) -> int:
     """The most bytes that one READ asks for."""
     return min(LARGEST_REPLY, login.max_read) if login.multi_credit else _SMALLEST
@@ -157,6 +191,17 @@ def read_head(replies: Sequence[Reply]) -> Look:
                 _refuse_if_unrelated(status)
             return Look(status, opened, b"", leaked)
     return Look(0, opened, data, leaked)
+
+
+def read_change(replies: Sequence[Reply]) -> tuple[int, bytes | None]:
+    """The status of a change, and a handle that the server left open. Raises `CompoundRefused`."""
+    created, changed, closed = replies[0], replies[-2], replies[-1]
+    if created.status != Status.SUCCESS:
+        return created.status, None
+    leaked = wire.opened(created).handle if closed.status != Status.SUCCESS else None
+    if leaked is not None and changed.status != Status.SUCCESS:
+        _refuse_if_unrelated(changed.status)
+    return changed.status, leaked
 
 
 def _refuse_if_unrelated(status: int) -> None:

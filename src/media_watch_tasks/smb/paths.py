@@ -5,7 +5,7 @@ from __future__ import annotations
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model import identity
 
-__all__ = ["clean", "to_share"]
+__all__ = ["clean", "is_asset_id", "to_share"]
 
 _FORBIDDEN = (b"\\", b"\0")
 _STEPS = frozenset({b"", b".", b".."})
@@ -21,6 +21,11 @@ def clean(path: str | bytes) -> bytes:
     if cleaned and (b"\0" in cleaned or not _STEPS.isdisjoint(cleaned.split(b"/"))):
         raise ConfigurationError(f"{identity.display_text(raw)!r} is no path within a share")
     return cleaned
+
+
+def is_asset_id(asset_id: bytes) -> bool:
+    """True if a scan of a share can have given it: it names folders and one file, and leads nowhere else."""
+    return _STEPS.isdisjoint(asset_id.split(b"/")) and not any(mark in asset_id for mark in _FORBIDDEN)
 
 
 def to_share(asset_id: bytes) -> str:

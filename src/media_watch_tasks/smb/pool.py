@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.smb.channel import Channel, ChannelLost, Exchange
+from media_watch_tasks.smb.channel import Channel, Exchange
+from media_watch_tasks.smb.frames import ChannelLost
 from media_watch_tasks.smb.operations import CompoundRefused
 from media_watch_tasks.smb.wire import Message, echo
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 from datetime import datetime
 from struct import Struct
+from typing import Any
 
 from media_watch_tasks.abc import Filters, MediaScanner
 from media_watch_tasks.cancellation import CancelToken
@@ -14,12 +16,13 @@ from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.scans import KnownDirectories, ScanPage, ScanProblem
 from media_watch_tasks.scanning import MediaFilter, Resume, encode_checkpoint
+from media_watch_tasks.smb.collected import Chosen, Walked
 from media_watch_tasks.smb.connection import SmbConnection
 from media_watch_tasks.smb.entries import DIRECTORY, HIDDEN, REPARSE_POINT, SYSTEM, Entry, signed_id
 from media_watch_tasks.smb.links import is_link
 from media_watch_tasks.smb.paths import clean
 from media_watch_tasks.smb.statuses import DENIED, describe
-from media_watch_tasks.smb.walk import Chosen, Walk, Walked
+from media_watch_tasks.smb.walk import Walk
 from media_watch_tasks.smb.wire import Access, Opened, Options
 
 __all__ = ["SmbMediaScanner", "source_id_of"]
@@ -29,7 +32,8 @@ _LARGEST_MARKER = 65_536
 _VOLUME = Struct("<QI")
 _UNUSUAL = DIRECTORY | HIDDEN | SYSTEM | REPARSE_POINT
 
-_Row = tuple[bytes, int, int, int | None]
+_Row = Any
+"""An `AssetRow`; where file ids are listed, with the file id behind it."""
 
 
 def source_id_of(connection: SmbConnection, root: bytes) -> str:
@@ -55,7 +59,8 @@ class SmbMediaScanner(MediaScanner, Filters):
             directories always come, those of files with the first look at them.
         marker: path, relative to the root, of a file that must be there for the place to count as online. Its content
             (up to 64 KiB) is part of the identity of the place. It is never created.
-        max_directory_entries: a directory with more entries is a problem instead of a memory shortage.
+        max_directory_entries: a directory with more entries is a problem, so that one without an end ends. The rows of
+            a large one are sorted in a temporary file, of about 60 bytes a row.
     """
 
     def __init__(
@@ -165,25 +170,30 @@ class SmbMediaScanner(MediaScanner, Filters):
             )
 
     def _pages_of(self, walked: Walked) -> Iterator[ScanPage]:
-        directory, rows = walked.directory, walked.rows
-        for start in range(0, max(len(rows), 1), _PAGE):
-            portion = rows[start : start + _PAGE]
-            last = start + _PAGE >= len(rows)
-            yield ScanPage(
-                self._source_id,
-                directory,
-                tuple([row[:3] for row in portion]),
-                tuple([row[3] for row in portion]) if self._file_ids else (),
-                complete=last,
-                unchanged=walked.unchanged,
-                stamp=walked.stamp if last else None,
-                checkpoint=encode_checkpoint(directory) if last else None,
-                directories=tuple(walked.directories) if last else None,
-            )
+        rows = iter(walked.rows)
+        portion = tuple(itertools.islice(rows, _PAGE))
+        while following := tuple(itertools.islice(rows, _PAGE)):
+            yield self._page(walked, portion, last=False)
+            portion = following
+        yield self._page(walked, portion, last=True)
+
+    def _page(self, walked: Walked, portion: tuple[_Row, ...], *, last: bool) -> ScanPage:
+        return ScanPage(
+            self._source_id,
+            walked.directory,
+            tuple([row[:3] for row in portion]) if self._file_ids else portion,
+            tuple([row[3] for row in portion]) if self._file_ids else (),
+            complete=last,
+            unchanged=walked.unchanged,
+            stamp=walked.stamp if last else None,
+            checkpoint=encode_checkpoint(walked.directory) if last else None,
+            directories=tuple(walked.directories) if last else None,
+        )
 
     def _choose(self, directory: bytes, entries: list[Entry]) -> Chosen:
         plain: dict[bytes, _Row] = {}
         folders: list[bytes] = []
+        with_ids = self._file_ids
         hidden = 0 if self._filter.include_hidden else HIDDEN | SYSTEM
         smallest, largest = self._filter.min_size, self._filter.max_size
         for name, size, mtime_ns, attributes, file_id, tag in entries:
@@ -195,8 +205,6 @@ class SmbMediaScanner(MediaScanner, Filters):
                     folders.append(name)
                     continue
             if size >= smallest and (largest is None or size <= largest):
-                plain[name] = (name, size, mtime_ns, signed_id(file_id))
+                plain[name] = (name, size, mtime_ns, signed_id(file_id)) if with_ids else (name, size, mtime_ns)
         kept = self._filter.files(directory, tuple(plain))
-        kept.sort()
-        rows: Sequence[_Row] = [plain[name] for name in kept]
-        return rows, sorted(self._filter.directories(directory, folders))
+        return [plain[name] for name in kept], self._filter.directories(directory, folders)

@@ -75,7 +75,11 @@ class Sealer:
         make = crypto.aead.AESCCM if cipher in _CCM_CIPHERS else crypto.aead.AESGCM
         self._nonce_size = 11 if cipher in _CCM_CIPHERS else 12
         self._encrypt = make(encryption_key).encrypt
-        self._decrypt: Callable[[bytes, memoryview, memoryview], bytes] = make(decryption_key).decrypt
+        opener = make(decryption_key)
+        self._decrypt: Callable[[bytes, memoryview, memoryview], bytes] = opener.decrypt
+        # Where this release of cryptography can do that: in its place takes half the time of into new memory.
+        in_place = getattr(opener, "decrypt_into", None) if cipher in _GCM_CIPHERS else None
+        self._decrypt_into: Callable[[bytes, memoryview, memoryview, memoryview], int] | None = in_place
         self._invalid_tag = crypto.InvalidTag
         self._session_id = session_id
         # A nonce must never come twice under one key. The login has used random ones; behind a random start a counter
@@ -93,10 +97,10 @@ class Sealer:
         sealed = self._encrypt(nonce, frame, header[_SIGNED_PART:])
         return b"".join((header[:4], sealed[-TAG:], header[_SIGNED_PART:], sealed[:-TAG]))
 
-    def decrypt(self, buffer: bytearray, length: int) -> bytes:
+    def decrypt(self, buffer: bytearray, length: int) -> memoryview:
         """The frame within the transform header at the start of `buffer`, which has `TAG` bytes of room behind it.
 
-        Raises `ProtocolViolation` if it is not what the server sent.
+        The frame may stand in `buffer` itself. Raises `ProtocolViolation` if it is not what the server sent.
         """
         if length < _TRANSFORM.size:
             raise ProtocolViolation(f"an encrypted frame of {length} bytes is too short")
@@ -105,14 +109,15 @@ class Sealer:
             raise ProtocolViolation("the header of an encrypted frame does not fit the session or the frame")
         buffer[length : length + TAG] = tag
         view = memoryview(buffer)
+        nonce, sealed = nonce[: self._nonce_size], view[_TRANSFORM.size : length + TAG]
+        header, plain = view[_SIGNED_PART : _TRANSFORM.size], view[_TRANSFORM.size : length]
         try:
-            return self._decrypt(
-                nonce[: self._nonce_size],
-                view[_TRANSFORM.size : length + TAG],
-                view[_SIGNED_PART : _TRANSFORM.size],
-            )
+            if self._decrypt_into is None:
+                return memoryview(self._decrypt(nonce, sealed, header))
+            self._decrypt_into(nonce, sealed, header, plain)
         except self._invalid_tag:
             raise ProtocolViolation("an encrypted frame was changed on its way, or has another key") from None
+        return plain
 
 
 def make_signer(algorithm: int | None, key: bytes | None, crypto: ModuleType) -> Signer | None:

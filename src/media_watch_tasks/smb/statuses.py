@@ -14,7 +14,7 @@ from media_watch_tasks.errors import (
 )
 from media_watch_tasks.smb import wire
 
-__all__ = ["CONNECTION_OVER", "DENIED", "GONE", "Status", "describe", "error_for"]
+__all__ = ["CONNECTION_OVER", "DENIED", "GONE", "NO_FILE", "Status", "describe", "error_for"]
 
 
 class Status:
@@ -31,6 +31,7 @@ class Status:
     ACCESS_DENIED = 0xC000_0022
     OBJECT_NAME_INVALID = 0xC000_0033
     OBJECT_NAME_NOT_FOUND = 0xC000_0034
+    OBJECT_NAME_COLLISION = 0xC000_0035
     OBJECT_PATH_NOT_FOUND = 0xC000_003A
     SHARING_VIOLATION = 0xC000_0043
     FILE_LOCK_CONFLICT = 0xC000_0054
@@ -73,6 +74,8 @@ GONE = frozenset(
     }
 )
 """Nothing stands at that path (or soon nothing will). A name that the server cannot even hold stands there neither."""
+NO_FILE = frozenset({Status.FILE_IS_A_DIRECTORY, Status.NOT_A_DIRECTORY})
+"""Something else stands at that path, or in its way."""
 DENIED = frozenset({Status.ACCESS_DENIED, 0xC000_0061})
 CONNECTION_OVER = frozenset(
     {
@@ -97,7 +100,7 @@ def describe(status: int) -> str:
 def error_for(status: int, what: str) -> MediaWatchError:
     """The exception that says what is to be done about a status; `what` names the failed action and its path."""
     message = f"{what}: {describe(status)}"
-    if status in GONE:
+    if status in GONE or status in NO_FILE:
         return AssetNotFound(message)
     if status in _IN_USE:
         return Snooze(_IN_USE_DELAY, f"{message} (another client is using it)")

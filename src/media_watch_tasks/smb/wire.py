@@ -1,4 +1,4 @@
-"""SMB2 messages as bytes: the requests for looking, listing and reading, and their replies (MS-SMB2 section 2.2).
+"""SMB2 messages as bytes: looking, listing, reading, renaming and deleting, and their replies (MS-SMB2 section 2.2).
 
 Only what this library asks for is here. A request is a `Message` without its header: `Channel` adds header, message id,
 credits and signature. A reply is read from a `Reply`, whose bytes came from the network: every offset and length is
@@ -22,6 +22,7 @@ __all__ = [
     "QUERY_INFO",
     "READ",
     "RELATED_ID",
+    "SET_INFO",
     "TREE_DISCONNECT",
     "Access",
     "Message",
@@ -41,10 +42,11 @@ __all__ = [
     "query_info",
     "read",
     "read_data_of",
+    "set_info",
 ]
 
 LOGOFF, TREE_DISCONNECT, CREATE, CLOSE, READ = 2, 4, 5, 6, 8
-ECHO, QUERY_DIRECTORY, QUERY_INFO = 13, 14, 16
+ECHO, QUERY_DIRECTORY, QUERY_INFO, SET_INFO = 13, 14, 16, 17
 
 HEADER = Struct("<4sHHIHHIIQIIQ16s")
 """Protocol id, size (64), credit charge, status, command, credits, flags, next, message id, reserved, tree, session,
@@ -60,13 +62,15 @@ _QUERY_DIRECTORY = Struct("<HBBI16sHHI")
 _QUERY_INFO = Struct("<HBBIHHIII16s")
 _READ = Struct("<HBBIQ16sIIIHHB")
 _CLOSE = Struct("<HHI16s")
+_SET_INFO = Struct("<HBBIHHI16s")
 _OUTPUT = Struct("<HHI")
 _READ_REPLY = Struct("<HBBI")
 _QFID = Struct("<QQ")
 _EMPTY_BODY = Struct("<HH").pack(4, 0)
 _ALL_NAMES = "*".encode("utf-16-le")
 
-_OPEN_EXISTING = 1
+_OPEN_EXISTING, _OPEN_OR_CREATE = 1, 3
+_INFO_OF_FILE = 1
 _IMPERSONATION = 2
 _FIRST_NAME_OFFSET = HEADER.size + 56
 _LONGEST_NAME = 0xFFFF
@@ -82,6 +86,8 @@ class Access:
     ATTRIBUTES = 0x0000_0080
     LIST = 0x0010_0081
     READ = 0x0010_0081
+    DELETE = 0x0001_0080
+    """To rename it, too."""
 
 
 class Share:
@@ -132,21 +138,20 @@ def credit_charge(payload: int) -> int:
     return max(payload - 1, 0) // 65_536 + 1
 
 
-def create(path: str, *, access: int, share: int, options: int, want_id: bool = True) -> Message:
-    """Open what stands at `path` (relative to the share, backslashes); never creates anything.
+def create(path: str, *, access: int, share: int, options: int, make: bool = False) -> Message:
+    """Open what stands at `path` (relative to the share, backslashes); creates it only with `make`.
 
-    With `want_id` the reply carries the file id (QFid context, MS-SMB2 2.2.13.2.9).
+    The reply carries the file id (QFid context, MS-SMB2 2.2.13.2.9).
     """
     name = path.encode("utf-16-le", "surrogatepass")
     if len(name) > _LONGEST_NAME:
         raise ValueError(f"a path of {len(name) // 2} UTF-16 units is longer than SMB can name")
     padded = name + bytes(-len(name) % 8) if name else bytes(8)
-    contexts = _QFID_REQUEST if want_id else b""
     fixed = _CREATE.pack(
-        57, 0, 0, _IMPERSONATION, 0, 0, access, 0, share, _OPEN_EXISTING, options,
-        _FIRST_NAME_OFFSET, len(name), _FIRST_NAME_OFFSET + len(padded) if contexts else 0, len(contexts),
+        57, 0, 0, _IMPERSONATION, 0, 0, access, 0, share, _OPEN_OR_CREATE if make else _OPEN_EXISTING, options,
+        _FIRST_NAME_OFFSET, len(name), _FIRST_NAME_OFFSET + len(padded), len(_QFID_REQUEST),
     )  # fmt: skip
-    return Message(CREATE, fixed + padded + contexts)
+    return Message(CREATE, fixed + padded + _QFID_REQUEST)
 
 
 def query_directory(*, length: int, information_class: int, handle: bytes = RELATED_ID) -> Message:
@@ -165,6 +170,12 @@ def read(*, offset: int, length: int, handle: bytes = RELATED_ID) -> Message:
     """Bytes of an open file. The data is asked to begin 80 bytes behind the response's header start."""
     body = _READ.pack(49, HEADER.size + 16, 0, length, offset, handle, 0, 0, 0, 0, 0, 0)
     return Message(READ, body, credit_charge(length))
+
+
+def set_info(*, information_class: int, data: bytes, handle: bytes = RELATED_ID) -> Message:
+    """Change something of an open file (MS-SMB2 2.2.39); the classes are those of MS-FSCC 2.4."""
+    body = _SET_INFO.pack(33, _INFO_OF_FILE, information_class, len(data), HEADER.size + 32, 0, 0, handle)
+    return Message(SET_INFO, body + data, credit_charge(len(data)))
 
 
 def close(*, handle: bytes = RELATED_ID) -> Message:
