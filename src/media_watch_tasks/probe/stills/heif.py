@@ -52,9 +52,11 @@ def read_heif(reader: RangeReader) -> Picture:
         meta = _parse(reader.at(meta_box.body, meta_box.end - meta_box.body))
     except (BrokenBoxError, struct.error, IndexError) as error:
         raise HeaderError(f"a damaged HEIF index: {error}") from error
-    owned = [
-        meta.properties[number - 1] for number in meta.owned.get(meta.primary, []) if 0 < number <= len(meta.properties)
-    ]
+    # A primary item that calls itself the thumbnail of another one: what is meant is that one.
+    master = meta.references.get((b"thmb", meta.primary), [])
+    if master and master[0] in meta.items:
+        meta = attrs.evolve(meta, primary=master[0])
+    owned = _properties_of(meta, meta.primary)
     first = dict(reversed(owned))
     ispe = first.get(b"ispe", b"")
     if len(ispe) < 12:  # noqa: PLR2004 - version, width, height
@@ -215,7 +217,11 @@ def _tile(meta: _Meta) -> bytes:
 
 def _properties_of_tile(meta: _Meta) -> list[tuple[bytes, bytes]]:
     tiles = meta.references.get((b"dimg", meta.primary), [])
-    numbers = meta.owned.get(tiles[0], []) if tiles else []
+    return _properties_of(meta, tiles[0]) if tiles else []
+
+
+def _properties_of(meta: _Meta, item: int) -> list[tuple[bytes, bytes]]:
+    numbers = meta.owned.get(item, [])
     return [meta.properties[number - 1] for number in numbers if 0 < number <= len(meta.properties)]
 
 
