@@ -13,7 +13,7 @@ from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
 from media_watch_tasks.probe.covers import hide_large_covers
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, is_iso_media
-from media_watch_tasks.probe.mp3_header import mp3_header
+from media_watch_tasks.probe.mp3_header import Mp3Header, mp3_header
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.settings import AnalysisSettings, wants_tail
@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 _HEAD = 64
 _SLOWEST = 1_000
+_LEAST_MP3_RATE = 7_500
+"""Bits a second; no frame has less than 8,000 (ISO/IEC 11172-3, 2.4.2.3)."""
+_FROM_BIT_RATE = "the duration follows from size and bit rate"
 _FROM_TIMESTAMPS = {"mpegts", "mpeg"}
 
 
@@ -126,15 +129,21 @@ def _judge(reader: RangeReader, found: MediaMetadata) -> tuple[Confidence, str |
     if found.duration is None:
         return Confidence.EXACT, None
     if found.container == "mp3" and (header := mp3_header(reader)) is not None:
-        if header.length > reader.size - header.start:
-            return Confidence.PARTIAL, TRUNCATED
-        if abs(header.seconds - found.duration) <= max(0.1, 0.01 * found.duration):
-            return Confidence.EXACT, None
+        return _judge_mp3(reader, header, found.duration)
     if found.container in BIT_RATE_TIMED or (found.container == "avi" and not _avi_frames(reader)):
-        return Confidence.ESTIMATED, "the duration follows from size and bit rate"
+        return Confidence.ESTIMATED, _FROM_BIT_RATE
     if found.container in _FROM_TIMESTAMPS and reader.size / found.duration < _SLOWEST:
         return Confidence.ESTIMATED, "the time stamps jump: the duration is doubtful"
     return Confidence.EXACT, None
+
+
+def _judge_mp3(reader: RangeReader, header: Mp3Header, duration: float) -> tuple[Confidence, str | None]:
+    if header.length > reader.size - header.start:
+        return Confidence.PARTIAL, TRUNCATED
+    agree = abs(header.seconds - duration) <= max(0.1, 0.01 * duration)
+    if agree and reader.size * 8 >= _LEAST_MP3_RATE * duration:
+        return Confidence.EXACT, None
+    return Confidence.ESTIMATED, _FROM_BIT_RATE
 
 
 def _avi_frames(reader: RangeReader) -> int:

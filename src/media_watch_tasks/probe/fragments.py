@@ -79,9 +79,7 @@ def _sidx(body: bytes, anchor: int) -> tuple[float | None, int]:
     return (ticks / timescale if timescale else None), end
 
 
-def _from_last_fragments(
-    reader: RangeReader, movie: Movie, tracks: list[TrackFields], *, largest: int
-) -> FragmentsEnd:
+def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFields], *, largest: int) -> FragmentsEnd:
     """The latest end of the last fragment of each track, found by going back from the end of the file."""
     defaults = {int.from_bytes(trex[4:8], "big"): int.from_bytes(trex[12:16], "big") for trex in movie.trex}
     scales = {track.track_id: track.timescale for track in tracks if track.timescale}

@@ -54,7 +54,7 @@ def _rate(header: bytes) -> int:
 
 
 def _counts(frame: bytes) -> tuple[int, int]:
-    """(frames, bytes)"""
+    """Of all frames: their number, and their length in bytes."""
     for mark in (b"Xing", b"Info"):
         at = frame.find(mark, 0, 200)
         if at >= 0:

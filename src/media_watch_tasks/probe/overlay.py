@@ -95,10 +95,15 @@ def refine(reader: RangeReader, index: Index, found: MediaMetadata) -> MediaMeta
     if doubt is not None:
         confidence = Confidence.PARTIAL if doubt == TRUNCATED else Confidence.ESTIMATED
         warnings += (doubt,)
-    elif index.layout.cut_off or lacks_media(reader, index.movie, index.tracks):
+    elif index.layout.cut_off or _lacks_media(reader, index):
         confidence = Confidence.PARTIAL
         warnings += (TRUNCATED,)
     return attrs.evolve(found, **changes, warnings=warnings, confidence=confidence)
+
+
+def _lacks_media(reader: RangeReader, index: Index) -> bool:
+    moov = index.layout.moov
+    return moov is not None and not index.movie.fragmented and lacks_media(reader, moov, index.tracks)
 
 
 def _duration(reader: RangeReader, index: Index, found: MediaMetadata) -> tuple[float | None, str | None]:

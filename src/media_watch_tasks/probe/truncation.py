@@ -7,10 +7,11 @@ bytes that the first round trip has read already.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from media_watch_tasks.probe.boxes import Box
 from media_watch_tasks.probe.ebml import ElementError, read_element
-from media_watch_tasks.probe.movie import Movie, Track, table_count
+from media_watch_tasks.probe.movie import Track, table_count
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields
 
@@ -30,36 +31,32 @@ _FLV_TAGS = {8, 9, 18}
 def is_cut_off(reader: RangeReader) -> bool:
     """True where the headers of an AVI, WAV, AIFF, AU, Matroska, FLV, MXF or ASF file name more bytes than it has."""
     head = reader.at(0, 64)
+    look = next((look for magic, look in _LOOKS if head.startswith(magic)), None)
     try:
-        if head[:4] in {b"RIFF", b"FORM"}:
-            return _chunk(head, reader.size)
-        if head[:4] == b".snd":
-            start, length = struct.unpack_from(">II", head, 4)
-            return bool(length != _UNKNOWN_32 and start + length > reader.size)
-        if head[:4] == b"\x1aE\xdf\xa3":
-            return _matroska(reader)
-        if head[:3] == b"FLV":
-            return _flv(reader)
-        if head[:12] == _MXF_PARTITION:
-            return _mxf(head, reader.size)
-        if head[:16] == _ASF_HEADER:
-            return _asf(reader)
+        return look is not None and look(reader)
     except (struct.error, ElementError):
-        pass  # what is damaged here says nothing; the parser judges the file
-    return False
+        return False  # what is damaged here says nothing; the parser judges the file
 
 
-def lacks_media(reader: RangeReader, movie: Movie, tracks: Sequence[tuple[Track, TrackFields]]) -> bool:
+def lacks_media(reader: RangeReader, moov: Box, tracks: Sequence[tuple[Track, TrackFields]]) -> bool:
     """True where the index of an mp4 or mov file names samples for which the file has no room."""
-    if movie.fragmented:
-        return False
     least = 0
     for track, fields in tracks:
         if fields.handler in {b"vide", b"soun"}:
-            least += table_count(track, b"stsz") * max(int.from_bytes(track.heads.get(b"stsz", b"")[4:8], "big"), 1)
+            least += _least_bytes(reader, track, summed=moov.size * 3 > reader.size)
             if _last_chunk(reader, track) >= reader.size:
                 return True
-    return least > reader.size
+    return least > reader.size - moov.size
+
+
+def _least_bytes(reader: RangeReader, track: Track, *, summed: bool) -> int:
+    """At least so many bytes the samples of a track take: a byte each, where no common size is named nor all summed."""
+    count, box = table_count(track, b"stsz"), track.tables.get(b"stsz")
+    common = int.from_bytes(track.heads.get(b"stsz", b"")[4:8], "big")
+    if box is not None and summed and not common and reader.holds(box.body + 12, 4 * count):
+        sizes = reader.at(box.body + 12, 4 * count)
+        return sum(struct.unpack(f">{len(sizes) // 4}I", sizes[: len(sizes) // 4 * 4]))
+    return count * max(common, 1)
 
 
 def _last_chunk(reader: RangeReader, track: Track) -> int:
@@ -72,11 +69,17 @@ def _last_chunk(reader: RangeReader, track: Track) -> int:
     return 0
 
 
-def _chunk(head: bytes, size: int) -> bool:
+def _chunk(reader: RangeReader) -> bool:
     """RIFF or FORM: the first chunk holds all, or as much as a 32-bit number can say."""
+    head = reader.at(0, 8)
     length = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
     # Many writers count the eight bytes before the length too: so few that are missing prove nothing.
-    return length > size and length != _UNKNOWN_32
+    return length > reader.size and length != _UNKNOWN_32
+
+
+def _sun_audio(reader: RangeReader) -> bool:
+    start, length = struct.unpack(">II", reader.at(4, 8))
+    return bool(length != _UNKNOWN_32 and start + length > reader.size)
 
 
 def _matroska(reader: RangeReader) -> bool:
@@ -86,7 +89,14 @@ def _matroska(reader: RangeReader) -> bool:
 
 
 def _flv(reader: RangeReader) -> bool:
-    """The last four bytes are the length of the last tag: there, a tag of just that length must stand."""
+    """The last four bytes are the length of the last tag: there, a tag of just that length must stand.
+
+    A file that ends between two tags may still name its size in its metadata, as a number of AMF 0.
+    """
+    head = reader.at(0, 4096)
+    at = head.find(b"\0\x08filesize\0") + 11
+    if at > 11 and len(head) >= at + 8 and struct.unpack_from(">d", head, at)[0] > reader.size:  # noqa: PLR2004 - not found: 10
+        return True
     length = int.from_bytes(reader.at(reader.size - 4, 4), "big")
     start = reader.size - 4 - length
     if length < 11 or start < 9:  # noqa: PLR2004 - the header of a tag, and that of the file
@@ -97,11 +107,12 @@ def _flv(reader: RangeReader) -> bool:
     return tag[0] & 0x1F not in _FLV_TAGS or int.from_bytes(tag[1:4], "big") + 11 != length
 
 
-def _mxf(head: bytes, size: int) -> bool:
+def _mxf(reader: RangeReader) -> bool:
     """The header partition names the place of the footer (SMPTE ST 377-1, 7.1); 0: not known when it was written."""
+    head = reader.at(0, 64)
     skip = 17 + (head[16] & 0x7F if head[16] & 0x80 else 0)
     footer = struct.unpack_from(">Q", head, skip + 24)[0]
-    return bool(footer >= size)
+    return bool(footer >= reader.size)
 
 
 def _asf(reader: RangeReader) -> bool:
@@ -112,3 +123,14 @@ def _asf(reader: RangeReader) -> bool:
         return False
     length, flags = struct.unpack_from("<Q", head, at + 40)[0], struct.unpack_from("<I", head, at + 88)[0]
     return not flags & 1 and bool(length > reader.size)
+
+
+_LOOKS: tuple[tuple[bytes, Callable[[RangeReader], bool]], ...] = (
+    (b"RIFF", _chunk),
+    (b"FORM", _chunk),
+    (b".snd", _sun_audio),
+    (b"\x1aE\xdf\xa3", _matroska),
+    (b"FLV", _flv),
+    (_MXF_PARTITION, _mxf),
+    (_ASF_HEADER, _asf),
+)
