@@ -26,8 +26,9 @@ from typing import Any
 
 import attrs
 
+from media_watch_tasks.local import LocalByteSource
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
-from media_watch_tasks.probe import AvProber, FileSource, LadderProber
+from media_watch_tasks.probe import AvProber, LadderProber
 
 STILLS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".bmp", ".jp2"}
 NO_TRUTH = {".jxl", ".nef", ".dng", ".arw", ".cr2", ".cr3", ".orf", ".rw2", ".raf", ".raw"}
@@ -174,7 +175,7 @@ def analyzer_ladder(path: Path) -> Answer:
     """Head 512 KiB, head 5 MB, tail 1 MB, whole file, on the standard input of ffprobe, until all looks well."""
     size, total = path.stat().st_size, 0
     found = Answer(error="nothing")
-    with FileSource(path) as source:
+    with LocalByteSource(path) as source:
         for number, (offset, length) in enumerate(
             ((0, 1 << 19), (0, 5 << 20), (max(size - (1 << 20), 0), 1 << 20), (0, size)), 1
         ):
@@ -329,7 +330,7 @@ def main() -> int:
 
 
 def _with(prober: LadderProber, path: Path) -> Answer:
-    with FileSource(path) as source:
+    with LocalByteSource(path) as source:
         return from_metadata(prober.probe(source, name=path.name))
 
 
