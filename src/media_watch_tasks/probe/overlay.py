@@ -12,10 +12,10 @@ from media_watch_tasks.model.metadata import Confidence, MediaMetadata, VideoTra
 from media_watch_tasks.probe.boxes import BrokenBoxError, pack
 from media_watch_tasks.probe.colour import hdr_name
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file
-from media_watch_tasks.probe.extraction import display_size
 from media_watch_tasks.probe.fragments import fragmented_duration
 from media_watch_tasks.probe.movie import Layout, Movie, Track, find_layout, read_movie, table_fits
 from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
+from media_watch_tasks.probe.picture_size import display_size, ratio_text
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields, movie_duration, track_fields
 from media_watch_tasks.probe.truncation import TRUNCATED, lacks_media
@@ -155,19 +155,15 @@ def _video(track: VideoTrack, fields: TrackFields) -> VideoTrack:
         "rotation": fields.rotation,
         "display_width": shown[0],
         "display_height": shown[1],
-        "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else track.sample_aspect_ratio,
+        "sample_aspect_ratio": ratio_text(aspect) or track.sample_aspect_ratio,
         "average_frame_rate": track.average_frame_rate or fields.constant_rate or fields.frame_rate,
         "real_frame_rate": track.real_frame_rate or fields.constant_rate,
         "frames": track.frames or fields.samples or None,
         "field_order": track.field_order or fields.field_order,
         "hdr": hdr_name(transfer, mastering=fields.mastering, dolby=fields.dolby),
     }
-    for name in ("color_range", "color_primaries", "color_transfer", "color_matrix"):
-        changes[name] = getattr(track, name) or colour.get(name)
-    if config is not None:
-        for name in ("pixel_format", "bit_depth", "profile", "level"):
-            changes[name] = getattr(track, name) or getattr(config, name)
-    return attrs.evolve(track, **changes)
+    completed = attrs.evolve(track, **changes)
+    return completed if config is None else config.complete(completed)
 
 
 def _aspect(track: VideoTrack, fields: TrackFields) -> Fraction | None:
