@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.probe.media_files import encode, inflate, long_recording
 
 from media_watch_tasks.abc.byte_source import ByteSource
+from media_watch_tasks.local import LocalByteSource
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.probe import AvProber, FileSource
+from media_watch_tasks.probe import AvProber
 
 KINDS = {".mp4", ".mov", ".m4v"}
 SIZE = 500_000_000
@@ -33,7 +34,7 @@ class Far(ByteSource):
     """A local file behind a round trip of 5 ms."""
 
     def __init__(self, path: Path) -> None:
-        self._file = FileSource(path)
+        self._file = LocalByteSource(path)
 
     @property
     def size(self) -> int:

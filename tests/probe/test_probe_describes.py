@@ -23,8 +23,9 @@ from media_watch_tasks.errors import (
     SourceOfflineError,
     TransientError,
 )
+from media_watch_tasks.local import LocalByteSource
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
-from media_watch_tasks.probe import AvProber, BytesSource, FileSource, Probeable
+from media_watch_tasks.probe import AvProber, BytesSource, Probeable
 
 CONTAINERS: dict[str, tuple[str | None, str | None]] = {
     "a.mp4": ("libx264", "aac"),
@@ -71,7 +72,7 @@ def test_a_file_is_described_as_it_was_made(prober: AvProber, tmp_path: Path, na
 def test_a_path_a_byte_path_and_a_byte_source_give_the_same(prober: AvProber, clip: Path) -> None:
     by_path = prober.probe(str(clip))
     assert prober.probe(bytes(clip)) == by_path
-    with FileSource(clip) as source:
+    with LocalByteSource(clip) as source:
         assert prober.probe(source, name="clip.mp4") == by_path
         assert source.read_at(4, 4) == b"ftyp", "the caller's source stays open"
     assert prober.probe(BytesSource(clip.read_bytes()), name="clip.mp4") == by_path
@@ -85,7 +86,7 @@ def test_what_is_written_is_read_back(clip: Path, in_workers: AvProber) -> None:
 def test_many_are_described_in_their_order(prober: AvProber, clip: Path, tmp_path: Path) -> None:
     other = encode(tmp_path / "b.wav", video=None, audio="pcm_s16le")
     missing = tmp_path / "gone.mp4"
-    sources: list[Probeable] = [clip, other, missing, BytesSource(clip.read_bytes()), lambda: FileSource(other)]
+    sources: list[Probeable] = [clip, other, missing, BytesSource(clip.read_bytes()), lambda: LocalByteSource(other)]
     found = list(prober.probe_many(sources, workers=3))
     assert [each.container for each in found] == ["mp4", "wav", None, "mp4", "wav"]
     assert found[2].error is not None
@@ -327,7 +328,7 @@ def test_what_is_no_media_gets_an_error_value(prober: AvProber, name: str) -> No
 def test_a_missing_file_and_a_folder_are_named(prober: AvProber, tmp_path: Path) -> None:
     with pytest.raises(AssetNotFound, match=r"gone\.mp4"):
         prober.probe(tmp_path / "gone.mp4")
-    with pytest.raises(AssetNotFound, match="no regular file"):
+    with pytest.raises(AssetNotFound, match="no file"):
         prober.probe(tmp_path)
 
 

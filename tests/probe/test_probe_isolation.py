@@ -17,9 +17,10 @@ import pytest
 from tests.probe.media_files import encode
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import OperationCancelled
+from media_watch_tasks.errors import AssetChanged, OperationCancelled
+from media_watch_tasks.local import LocalByteSource
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.probe import AvProber, BytesSource, FileSource
+from media_watch_tasks.probe import AvProber, BytesSource
 from media_watch_tasks.probe.isolation import InWorkers
 from media_watch_tasks.probe.wire import WireError, pack_pieces, unpack_pieces
 from media_watch_tasks.probe.worker_process import WorkerProcess
@@ -297,7 +298,7 @@ def test_pieces_survive_the_wire() -> None:
 
 
 def test_an_open_file_is_read_by_the_worker_itself(own: AvProber, clip: Path) -> None:
-    class Watched(FileSource):
+    class Watched(LocalByteSource):
         asked = 0
 
         def read_at(self, offset: int, length: int) -> bytes:
@@ -306,4 +307,13 @@ def test_an_open_file_is_read_by_the_worker_itself(own: AvProber, clip: Path) ->
 
     with Watched(clip) as source:
         assert own.probe(source, name="clip.mp4").bytes_read == clip.stat().st_size
-        assert source.asked == 0
+        assert source.asked == 1, "only whether it is the same file still"
+
+
+def test_a_file_that_is_cut_off_under_a_worker_has_changed(own: AvProber, stream: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    path.write_bytes(stream)
+    with LocalByteSource(path) as source:
+        os.truncate(path, len(stream) // 2)
+        with pytest.raises(AssetChanged, match="cut off meanwhile"):
+            own.probe(source, name="a.ts")

@@ -123,13 +123,43 @@ def _heif(*, primary: int = 1, properties: bytes, count: int, kind: bytes = b"gr
     return box(b"ftyp", b"heic", bytes(4), b"mif1heic") + meta
 
 
-def test_heif_rotation_and_clean_aperture() -> None:
+@pytest.mark.parametrize(
+    ("kind", "size", "left_to_the_player"), [(b"hvc1", (3000, 4000), 0), (b"av01", (4032, 3024), 90)]
+)
+def test_heif_is_cropped_and_turned_by_its_decoder_and_avif_by_the_player(
+    in_process: AvProber, kind: bytes, size: tuple[int, int], left_to_the_player: int
+) -> None:
     ispe = full_box(b"ispe", struct.pack(">II", 4032, 3024))
     clap = box(b"clap", struct.pack(">8I", 4000, 1, 3000, 1, 0, 1, 0, 1))
-    with AvProber(isolation="none") as prober:
-        track = prober.probe_bytes(_heif(properties=ispe + clap + box(b"irot", b"\3"), count=3), name="a.heic").video[0]
-    assert (track.width, track.height, track.rotation) == (4000, 3000, 90)
+    data = _heif(properties=ispe + clap + box(b"irot", b"\3"), count=3, kind=kind)
+    track = in_process.probe_bytes(data, name="a.heic").video[0]
+    assert (track.width, track.height, track.rotation) == (*size, left_to_the_player)
     assert (track.display_width, track.display_height) == (3000, 4000)
+
+
+@pytest.mark.parametrize("form", ["HEIF", "AVIF"])
+def test_a_turned_heif_has_the_size_that_pillow_hands_out(in_process: AvProber, form: str) -> None:
+    pillow_heif.register_heif_opener()
+    data = _saved(form, _picture((130, 70)), exif=_exif(6))
+    with Image.open(io.BytesIO(data)) as image:
+        size = image.size
+    track = in_process.probe_bytes(data, name=f"a.{form.lower()}").video[0]
+    assert (track.width, track.height) == size
+    assert (track.display_width, track.display_height) == (70, 130)
+
+
+def test_a_primary_item_that_calls_itself_a_thumbnail_stands_for_its_master(in_process: AvProber) -> None:
+    sizes = [full_box(b"ispe", struct.pack(">II", *size)) for size in ((160, 120), (4000, 3000))]
+    infe = [full_box(b"infe", struct.pack(">HH4sB", item, 0, b"hvc1", 0), version=2) for item in (1, 2)]
+    meta = full_box(
+        b"meta",
+        full_box(b"pitm", struct.pack(">H", 1)),
+        full_box(b"iinf", struct.pack(">H", 2), *infe),
+        full_box(b"iref", box(b"thmb", struct.pack(">3H", 1, 1, 2))),
+        box(b"iprp", box(b"ipco", *sizes), full_box(b"ipma", struct.pack(">IHBBHBB", 2, 1, 1, 1, 2, 1, 2))),
+    )
+    found = in_process.probe_bytes(box(b"ftyp", b"heic", bytes(4), b"mif1heic") + meta, name="a.heic")
+    assert [(track.width, track.height) for track in found.video] == [(4000, 3000)]
 
 
 def test_a_heif_whose_primary_item_has_no_size_is_an_error(in_process: AvProber) -> None:

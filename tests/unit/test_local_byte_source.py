@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from media_watch_tasks.errors import AssetChanged, AssetNotFound, TransientError
-from media_watch_tasks.local import LocalByteSource
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.errors import AssetChanged, AssetNotFound, OperationCancelled, TransientError
+from media_watch_tasks.local import LocalByteSource, LocalMediaResolver
+from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.testing.permissions import permissions_enforced
 
 DATA = bytes(range(256)) * 100
@@ -74,6 +76,40 @@ def test_a_closed_source_is_not_read(clip: Path) -> None:
     source.close()
     with pytest.raises(ValueError, match="closed"):
         source.read_at(0, 1)
+
+
+def _asset(path: Path) -> MediaAsset:
+    found = path.stat()
+    return MediaAsset("here", os.fsencode(path.name), found.st_size, found.st_mtime_ns)
+
+
+def test_a_resolver_opens_the_version_that_was_listed_and_notices_another(clip: Path) -> None:
+    resolver = LocalMediaResolver(clip.parent, source_id="here")
+    asset = _asset(clip)
+    with resolver.open_byte_source(asset, cancel=CancelToken()) as source:
+        assert (source.size, source.read_at(10, 5)) == (len(DATA), DATA[10:15])
+        os.utime(clip, (1, 1))
+        with pytest.raises(AssetChanged, match="another version"):
+            source.read_at(0, 1)
+    with pytest.raises(AssetChanged):
+        resolver.open_byte_source(asset, cancel=CancelToken())
+    clip.unlink()
+    with pytest.raises(AssetNotFound):
+        resolver.open_byte_source(asset, cancel=CancelToken())
+
+
+def test_a_resolver_opens_nothing_outside_its_root(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link.mov").symlink_to(clip)
+    resolver = LocalMediaResolver(tmp_path / "root", source_id="here")
+    found = clip.stat()
+    asset = MediaAsset("here", b"link.mov", found.st_size, found.st_mtime_ns)
+    with pytest.raises(AssetNotFound):
+        resolver.open_byte_source(asset, cancel=CancelToken())
+    cancelled = CancelToken()
+    cancelled.cancel()
+    with pytest.raises(OperationCancelled):
+        resolver.open_byte_source(asset, cancel=cancelled)
 
 
 @pytest.mark.parametrize(("offset", "length"), [(-1, 1), (0, -1)])

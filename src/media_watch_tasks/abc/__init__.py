@@ -4,7 +4,7 @@ from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
 from media_watch_tasks.abc.constraint import Constraint
-from media_watch_tasks.abc.prober import MediaProber
+from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import Filters, MediaScanner
 from media_watch_tasks.abc.scheduler import Job, Scheduler
@@ -33,6 +33,7 @@ __all__ = [
     "ChangesSource",
     "Checks",
     "Constraint",
+    "DescribesMedia",
     "FansOut",
     "Filters",
     "FindsExisting",

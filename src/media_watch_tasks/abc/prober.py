@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 
 from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.model.metadata import MediaMetadata
 
-__all__ = ["MediaProber"]
+__all__ = ["DescribesMedia", "MediaProber"]
 
 
 class MediaProber(ABC):
@@ -34,3 +35,12 @@ class MediaProber(ABC):
 
     def close(self) -> None:
         """Release what it holds (worker processes). May be called again."""
+
+
+class DescribesMedia(ABC):
+    """Capability of a `MediaResolver`: what it resolves comes with metadata."""
+
+    @property
+    @abstractmethod
+    def described_kinds(self) -> frozenset[MediaKind]:
+        """The kinds, by extension, whose assets come with metadata; those of other kinds come without."""

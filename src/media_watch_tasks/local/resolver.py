@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import BinaryIO
 
+from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, PermanentError, TransientError
@@ -23,11 +24,12 @@ from media_watch_tasks.model.assets import AssetStat, MediaAsset, ResolvedMedia
 from media_watch_tasks.model.identity import Fingerprint, within_int64
 from media_watch_tasks.model.kinds import mime_type_of
 from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.scanning.local_byte_source import OpenFileSource
 
 __all__ = ["LocalMediaResolver"]
 
 
-class LocalMediaResolver(LocalChanges, MediaResolver):
+class LocalMediaResolver(LocalChanges, MediaResolver, OpensByteSources):
     """Resolves what a `LocalMediaScanner` of the same root lists. Give both the same `source_id` and `follow_symlinks`.
 
     Every asset is opened step by step from the root. A file counts as gone only where the root, and every folder above
@@ -65,6 +67,16 @@ class LocalMediaResolver(LocalChanges, MediaResolver):
         cancel.raise_if_cancelled()
         os.close(self._open_version_of(asset))
         return ResolvedMedia(asset, mime_type_of(asset.name), partial(self._stream, asset), metadata=known_metadata)
+
+    def open_byte_source(self, asset: MediaAsset, *, cancel: CancelToken) -> ByteSource:
+        """See `OpensByteSources`. It has a `fileno()`; every read raises `AssetChanged` of another version."""
+        cancel.raise_if_cancelled()
+        return OpenFileSource(
+            self._open_version_of(asset),
+            asset.display,
+            verify=partial(self._require_version, asset),
+            failed=partial(self._failed, asset),
+        )
 
     def stat(self, assets: Sequence[MediaAsset], *, cancel: CancelToken) -> Sequence[AssetStat | None]:
         """See `MediaResolver`. Assets of one folder that stand together cost one opening of it."""

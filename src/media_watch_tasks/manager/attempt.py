@@ -162,7 +162,8 @@ class Attempt:
         except AssetNotFound:
             self._raise_gone()
             raise
-        if media.metadata is not None and media.metadata != current:
+        # A trouble of the reading says nothing of the file: what is not kept is asked for again.
+        if media.metadata is not None and not media.metadata.transient and media.metadata != current:
             self._new_metadata = media.metadata
         if self._core.options.enable_hash_dedup:
             self._content_hash = ContentHash(self._task.fingerprint.size)

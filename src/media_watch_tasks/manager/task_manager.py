@@ -193,7 +193,7 @@ class TaskManager:
         """Probe assets that have no current description, those of the baseline too; uploads nothing.
 
         What is found is kept at once: a call after a crash goes on. A file that cannot be described is tried again when
-        it changes.
+        it changes; one that could not be read now, at the next call.
 
         Args:
             cancel: ends it early.

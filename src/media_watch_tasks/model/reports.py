@@ -170,9 +170,9 @@ class DescribeReport:
     failed: int = 0
     """Files that could not be described; their metadata says why, and they are tried again when they change."""
     skipped: int = 0
-    """Files that are gone, have changed, or are in use: another call takes them."""
+    """Files that are gone, have changed, are in use, or could not be read now: another call takes them."""
     left: bool = False
-    """True if files without a description are left."""
+    """True if files of the kinds that the resolver describes are left without a description."""
     stopped_by: str = "empty"
     """`empty`, `limit`, `time_budget`, `cancelled`, `closed` or `source offline: …`."""
     elapsed: timedelta = timedelta(0)

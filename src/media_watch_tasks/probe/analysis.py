@@ -13,10 +13,12 @@ from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
 from media_watch_tasks.probe.covers import hide_large_covers
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, is_iso_media
+from media_watch_tasks.probe.mp3_header import Mp3Header, mp3_header
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.settings import AnalysisSettings, wants_tail
 from media_watch_tasks.probe.stills import HeaderError, describe_still, still_format
+from media_watch_tasks.probe.truncation import TRUNCATED, is_cut_off
 
 __all__ = ["analyse"]
 
@@ -24,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 _HEAD = 64
 _SLOWEST = 1_000
-_VBR_MARKS = (b"Xing", b"Info", b"VBRI")
+_LEAST_MP3_RATE = 7_500
+"""Bits a second; no frame has less than 8,000 (ISO/IEC 11172-3, 2.4.2.3)."""
+_FROM_BIT_RATE = "the duration follows from size and bit rate"
 _FROM_TIMESTAMPS = {"mpegts", "mpeg"}
 
 
@@ -101,9 +105,12 @@ def _iso(reader: RangeReader, name: str, *, overlay: bool) -> MediaMetadata:
 def _with_index(reader: RangeReader, index: Index, found: MediaMetadata) -> MediaMetadata:
     """FFmpeg's own reading wins; the index adds rotation, HDR and the like, and the duration of fragmented files."""
     refined = refine(reader, index, found)
-    if not index.movie.fragmented and found.duration is not None:
+    if found.duration is None or (index.movie.fragmented and refined.duration is not None):
+        return refined
+    if not index.movie.fragmented:
         return attrs.evolve(refined, duration=found.duration)
-    return refined
+    warnings = (*refined.warnings, "the duration is that of the fragments that were read")
+    return attrs.evolve(refined, duration=found.duration, confidence=Confidence.ESTIMATED, warnings=warnings)
 
 
 def _plain(reader: RangeReader, name: str) -> MediaMetadata:
@@ -111,25 +118,38 @@ def _plain(reader: RangeReader, name: str) -> MediaMetadata:
     reader.seek(0)
     found = describe_file(ReadableFile(reader, name))
     found = attrs.evolve(found, method="range", has_cover=found.has_cover or hidden)
-    if found.duration is not None and found.container in BIT_RATE_TIMED and not _has_frame_count(reader):
-        return attrs.evolve(
-            found, confidence=Confidence.ESTIMATED, warnings=("the duration follows from size and bit rate",)
-        )
-    if found.duration is not None and found.container in _FROM_TIMESTAMPS and reader.size / found.duration < _SLOWEST:
-        return attrs.evolve(
-            found, confidence=Confidence.ESTIMATED, warnings=("the time stamps jump: the duration is doubtful",)
-        )
-    return found
+    confidence, doubt = _judge(reader, found)
+    return found if doubt is None else attrs.evolve(found, confidence=confidence, warnings=(doubt,))
 
 
-def _has_frame_count(reader: RangeReader) -> bool:
-    """True where the first mp3 frame says how many there are. It stands behind the ID3 tag."""
-    head = reader.at(0, 10)
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:  # noqa: PLR2004 - the header of an ID3v2 tag
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-    first = reader.at(start, 2_048)
-    return any(mark in first for mark in _VBR_MARKS)
+def _judge(reader: RangeReader, found: MediaMetadata) -> tuple[Confidence, str | None]:
+    """How far FFmpeg's duration can be trusted, and why no further: it takes what a header says for what there is."""
+    if is_cut_off(reader):
+        return Confidence.PARTIAL, TRUNCATED
+    if found.duration is None:
+        return Confidence.EXACT, None
+    if found.container == "mp3" and (header := mp3_header(reader)) is not None:
+        return _judge_mp3(reader, header, found.duration)
+    if found.container in BIT_RATE_TIMED or (found.container == "avi" and not _avi_frames(reader)):
+        return Confidence.ESTIMATED, _FROM_BIT_RATE
+    if found.container in _FROM_TIMESTAMPS and reader.size / found.duration < _SLOWEST:
+        return Confidence.ESTIMATED, "the time stamps jump: the duration is doubtful"
+    return Confidence.EXACT, None
+
+
+def _judge_mp3(reader: RangeReader, header: Mp3Header, duration: float) -> tuple[Confidence, str | None]:
+    if header.length > reader.size - header.start:
+        return Confidence.PARTIAL, TRUNCATED
+    agree = abs(header.seconds - duration) <= max(0.1, 0.01 * duration)
+    if agree and reader.size * 8 >= _LEAST_MP3_RATE * duration:
+        return Confidence.EXACT, None
+    return Confidence.ESTIMATED, _FROM_BIT_RATE
+
+
+def _avi_frames(reader: RangeReader) -> int:
+    """The number of frames in the main header of an AVI file, 0 where the writer never came back to fill it in."""
+    head = reader.at(0, 52)
+    return int.from_bytes(head[48:52], "little") if head[24:28] == b"avih" else 0
 
 
 def _wants_more(found: MediaMetadata) -> bool:

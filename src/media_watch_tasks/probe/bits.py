@@ -32,6 +32,11 @@ class BitReader:
                 raise ValueError("an impossible Exp-Golomb number")
         return (1 << zeros) - 1 + self.u(zeros)
 
+    def skip_ue(self, count: int) -> None:
+        """Pass over so many Exp-Golomb numbers, signed or not."""
+        for _ in range(count):
+            self.ue()
+
     def se(self) -> int:
         """A signed Exp-Golomb number."""
         code = self.ue()

@@ -9,12 +9,15 @@ from typing import Any, NoReturn
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.probe.extraction import describe
 from media_watch_tasks.probe.formats import open_options, safe_name
+from media_watch_tasks.probe.undecoded import UndecidedError
 
 __all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps", "pyav"]
 
 _BUFFER = 32 * 1024
 _OPTIONS = open_options()
 _NO_DECODERS = {**_OPTIONS, "codec_whitelist": "none"}
+_COSTLY = {"h264", "hevc"}
+"""Decoders that FFmpeg runs for tens of milliseconds to learn what the parameter sets say."""
 _REASONS = {
     errno.EINVAL: "it is no media format that a probe opens",  # what FFmpeg answers to a format that is not allowed
     errno.ENOMEM: "it asks for more memory than a probe may use",
@@ -52,23 +55,43 @@ class ReadableFile:
 def describe_file(file: ReadableFile, *, format_name: str | None = None, decode: bool = True) -> MediaMetadata:
     """What FFmpeg says of the file. Without `decode` no decoder is opened: only what the container says is found.
 
+    With it, H.264 and H.265 are described by their parameter sets; their decoders run only where those do not say all.
+
     Raises:
         UnreadableError: it is no format that is allowed, or it is damaged.
     """
+    if not decode:
+        return _describe(file, _NO_DECODERS, format_name=format_name)
+    try:
+        return _describe(file, _light_options(), format_name=format_name)
+    except UndecidedError:
+        file.seek(0)
+        return _describe(file, _OPTIONS, format_name=format_name, decoded=True)
+
+
+def _describe(
+    file: ReadableFile, options: dict[str, str], *, format_name: str | None, decoded: bool = False
+) -> MediaMetadata:
     av = pyav()
     try:
         with av.open(
             file,
             mode="r",
             format=format_name,
-            options=_OPTIONS if decode else _NO_DECODERS,
+            options=options,
             metadata_errors="replace",
             buffer_size=_BUFFER,
             io_open=_refuse,
         ) as container:
-            return describe(container)
+            return describe(container, decoded=decoded or options is _NO_DECODERS)
     except (av.error.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise UnreadableError(_reason(error)) from error
+
+
+@cache
+def _light_options() -> dict[str, str]:
+    cheap = sorted(name for name in pyav().codecs_available if name not in _COSTLY)
+    return {**_OPTIONS, "codec_whitelist": ",".join(cheap)}
 
 
 def last_timestamps(file: ReadableFile) -> float | None:

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+import attrs
+
 from media_watch_tasks.model.metadata import AudioTrack, Chapter, MediaMetadata, SubtitleTrack, VideoTrack
 from media_watch_tasks.probe.colour import FIELD_ORDERS, MATRICES, PRIMARIES, RANGES, TRANSFERS, hdr_name
+from media_watch_tasks.probe.picture_size import display_size, ratio_text
 from media_watch_tasks.probe.tags import common_tags, tidy
+from media_watch_tasks.probe.undecoded import from_parameter_sets
 
-__all__ = ["describe", "display_size"]
+__all__ = ["describe"]
 
 _DEFAULT, _FORCED, _ATTACHED = 1, 1 << 6, 1 << 10
 _MICROSECONDS = 1_000_000
@@ -24,8 +28,16 @@ _USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
 _LEVEL_TENTHS = {"h264": 10, "hevc": 30}
 
 
-def describe(container: Any) -> MediaMetadata:  # noqa: ANN401 - av.InputContainer, which only one module may name
-    """All fields that FFmpeg knows after opening. Nothing is read from the file here."""
+def describe(container: Any, *, decoded: bool) -> MediaMetadata:  # noqa: ANN401 - av.InputContainer, which only one module may name
+    """All fields that FFmpeg knows after opening. Nothing is read from the file here.
+
+    Args:
+        container: the open file.
+        decoded: take what FFmpeg says for all that can be known; otherwise parameter sets complete it.
+
+    Raises:
+        UndecidedError: they do not.
+    """
     video: list[VideoTrack] = []
     audio: list[AudioTrack] = []
     subtitles: list[SubtitleTrack] = []
@@ -38,7 +50,8 @@ def describe(container: Any) -> MediaMetadata:  # noqa: ANN401 - av.InputContain
         if stream.type == "video" and flags & _ATTACHED:
             cover = True
         elif stream.type == "video":
-            video.append(_video(stream, flags))
+            track = _video(stream, flags)
+            video.append(track if decoded else _undecoded(track, stream))
         elif stream.type == "audio":
             audio.append(_audio(stream, flags))
         elif stream.type == "subtitle":
@@ -68,17 +81,6 @@ def describe(container: Any) -> MediaMetadata:  # noqa: ANN401 - av.InputContain
     )
 
 
-def display_size(
-    width: int | None, height: int | None, *, aspect: Fraction | None, rotation: int | None
-) -> tuple[int | None, int | None]:
-    """Width and height as a player shows them: square pixels, turned by the rotation."""
-    if not width or not height:
-        return None, None
-    if aspect:
-        width = round(width * aspect)
-    return (height, width) if rotation in {90, 270} else (width, height)
-
-
 def _video(stream: Any, flags: int) -> VideoTrack:  # noqa: ANN401 - av.VideoStream
     context = stream.codec_context
     codec = _codec_name(stream)
@@ -105,8 +107,8 @@ def _video(stream: Any, flags: int) -> VideoTrack:  # noqa: ANN401 - av.VideoStr
         height=height,
         display_width=shown[0],
         display_height=shown[1],
-        sample_aspect_ratio=_ratio(aspect),
-        display_aspect_ratio=_ratio(Fraction(shown[0], shown[1]) if shown[0] and shown[1] else None),
+        sample_aspect_ratio=ratio_text(aspect),
+        display_aspect_ratio=ratio_text(Fraction(shown[0], shown[1]) if shown[0] and shown[1] else None),
         average_frame_rate=_rate(stream.average_rate),
         real_frame_rate=_rate(stream.base_rate),
         field_order=FIELD_ORDERS.get(int(context.field_order)),
@@ -118,6 +120,20 @@ def _video(stream: Any, flags: int) -> VideoTrack:  # noqa: ANN401 - av.VideoStr
         color_transfer=transfer,
         color_matrix=MATRICES.get(int(context.colorspace)),
         hdr=hdr_name(transfer),
+    )
+
+
+def _undecoded(track: VideoTrack, stream: Any) -> VideoTrack:  # noqa: ANN401 - av.VideoStream
+    found = from_parameter_sets(track, (stream.codec_context and stream.codec_context.extradata) or b"")
+    if found is track:
+        return track
+    # Where no packet was decoded FFmpeg copies the duration of a Matroska file, and takes the time base for a rate.
+    ticks = 1 / stream.time_base if stream.time_base else None
+    return attrs.evolve(
+        found,
+        duration=None if "matroska" in stream.container.format.name else found.duration,
+        real_frame_rate=None if stream.base_rate == ticks else found.real_frame_rate,
+        hdr=hdr_name(found.color_transfer),
     )
 
 
@@ -210,10 +226,6 @@ def _positive(value: float | None) -> float | None:
 
 def _rate(rate: Fraction | None) -> float | None:
     return round(float(rate), 6) if rate else None
-
-
-def _ratio(ratio: Fraction | None) -> str | None:
-    return f"{ratio.numerator}:{ratio.denominator}" if ratio else None
 
 
 def _brands(tags: Mapping[str, str]) -> tuple[str, ...]:

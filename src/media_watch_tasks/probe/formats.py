@@ -13,11 +13,14 @@ __all__ = ["BIT_RATE_TIMED", "is_iso_media", "open_options", "safe_name"]
 
 _CONTAINERS = (
     "mov,matroska,webm,avi,asf,asf_o,mpegts,mpeg,flv,live_flv,ogg,mxf,gxf,nut,rm,wtv,dv,nsv,pva,ivf,film_cpk,roq,smk,"
-    "bink,lmlm4,mtv,mods,thp,nuv,ty,yuv4mpegpipe,obu,iamf"
+    "bink,lmlm4,mtv,mods,thp,nuv,ty,yuv4mpegpipe,obu,iamf,4xm,cdxl,cine,dhav,flic,ipmovie,lxf,moflex,mpjpeg,r3d,"
+    "smjpeg,swf,usm,vivo,vmd,xmv"
 )
 _AUDIO = (
     "wav,w64,aiff,caf,au,flac,mp3,aac,ac3,ac4,eac3,dts,dtshd,truehd,mlp,amr,amrnb,amrwb,ape,mpc,mpc8,wv,tta,tak,dsf,"
-    "iff,oma,voc,gsm,shn,sox,spdif,xwma,loas,osq,bonk,sbc,g729,rka,vqf,hca,adx,qcp"
+    "iff,oma,voc,gsm,shn,sox,spdif,xwma,loas,osq,bonk,sbc,g729,rka,vqf,hca,adx,qcp,"
+    "aa,apc,aptx,aptx_hd,ast,avr,bfstm,brstm,codec2,dfpwm,dss,epaf,g722,g723_1,ilbc,ircam,lc3,mmf,nistsphere,pvf,qoa,"
+    "rso,sds,sol,svag,vag,wavarc,wsd,wve"
 )
 _STREAMS = "mpegvideo,m4v,h261,h263,h264,hevc,vvc,av1,vc1,vc1test,cavsvideo,avs2,avs3,dirac,dnxhd,mjpeg,evc,apv"
 _SUBTITLES = (
@@ -28,6 +31,8 @@ _ALLOWED = f"{_CONTAINERS},{_AUDIO},{_STREAMS},{_SUBTITLES}"
 BIT_RATE_TIMED = frozenset(
     {"aac", "ac3", "ac4", "eac3", "dts", "dtshd", "mp3", "mlp", "truehd", "amr", "amrnb", "amrwb", "loas", "gsm", "sbc"}
     | {"mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "vc1", "cavsvideo", "avs2", "avs3", "dirac", "mjpeg"}
+    # DSD: FFmpeg passes over the number of samples and divides the whole file, tags included, by the bit rate.
+    | {"dsf", "iff", "aptx", "aptx_hd", "codec2", "dfpwm", "g722", "g723_1", "ilbc"}
 )
 """Formats without an index: where the duration follows from size and bit rate alone it is an estimate."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
+from enum import Enum
+
+import attrs
 
 from media_watch_tasks.probe.boxes import Box, BrokenBoxError, children
 from media_watch_tasks.probe.movie import Layout, Movie
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields, fragments_duration
 
-__all__ = ["fragmented_duration"]
+__all__ = ["FragmentsEnd", "fragmented_duration"]
 
 _FIRST_WINDOW = 64 * 1024
 _LARGEST_WINDOW = 4 * 1024 * 1024
@@ -21,14 +24,26 @@ _TRUN_FIELDS = ((0x100, "duration"), (0x200, "size"), (0x400, "flags"), (0x800, 
 _TFHD_BASE, _TFHD_DESCRIPTION, _TFHD_DURATION = 0x1, 0x2, 0x8
 
 
-def fragmented_duration(
-    reader: RangeReader, layout: Layout, movie: Movie, tracks: list[TrackFields]
-) -> tuple[float | None, bool]:
-    """(seconds, whether that is exact). None where the file does not tell without being read from end to end."""
+@attrs.frozen
+class FragmentsEnd:
+    """When the last fragments end."""
+
+    seconds: float | None = None
+    """None where the file does not tell without being read from end to end."""
+    exact: bool = True
+    """False where a fragment of some track was not found, or what stands behind the last one is none."""
+    cut_off: bool = False
+    """True where the last fragment goes on behind the end of the file."""
+
+
+def fragmented_duration(reader: RangeReader, layout: Layout, movie: Movie, tracks: list[TrackFields]) -> FragmentsEnd:
+    """From the segment index where it covers the file, else from the last fragments."""
     from_index = _from_sidx(reader, layout)
     if from_index is not None:
-        return from_index, True
-    return _from_last_fragments(reader, movie, tracks)
+        return FragmentsEnd(from_index)
+    # Where none is known to exist, the last kilobytes are enough to tell.
+    largest = _FIRST_WINDOW if layout.first_moof is None else _LARGEST_WINDOW
+    return _from_last_fragments(reader, movie, tracks, largest=largest)
 
 
 def _from_sidx(reader: RangeReader, layout: Layout) -> float | None:
@@ -64,23 +79,24 @@ def _sidx(body: bytes, anchor: int) -> tuple[float | None, int]:
     return (ticks / timescale if timescale else None), end
 
 
-def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFields]) -> tuple[float | None, bool]:
+def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFields], *, largest: int) -> FragmentsEnd:
     """The latest end of the last fragment of each track, found by going back from the end of the file."""
     defaults = {int.from_bytes(trex[4:8], "big"): int.from_bytes(trex[12:16], "big") for trex in movie.trex}
     scales = {track.track_id: track.timescale for track in tracks if track.timescale}
     window = _FIRST_WINDOW
-    ends: dict[int, float] = {}
     last = _end_of_fragments(reader)
     while True:
         start = max(last - window, 0)
         reader.prefetch([(start, last - start)])
-        ends = _ends_in(reader, (start, last), scales, defaults)
-        if set(ends) >= set(scales) or start == 0 or window >= _LARGEST_WINDOW or reader.failure or reader.exhausted:
+        ends, chain = _ends_in(reader, (start, last), scales, defaults)
+        if set(ends) >= set(scales) or start == 0 or window >= largest or reader.failure or reader.exhausted:
             break
         window *= 4
     if not ends:
-        return fragments_duration(movie), False
-    return max(ends.values()), set(ends) >= set(scales)
+        return FragmentsEnd(fragments_duration(movie), exact=False)
+    return FragmentsEnd(
+        max(ends.values()), exact=chain is _Chain.WHOLE and set(ends) >= set(scales), cut_off=chain is _Chain.CUT_OFF
+    )
 
 
 def _end_of_fragments(reader: RangeReader) -> int:
@@ -92,34 +108,53 @@ def _end_of_fragments(reader: RangeReader) -> int:
 
 def _ends_in(
     reader: RangeReader, span: tuple[int, int], scales: dict[int, int], defaults: dict[int, int]
-) -> dict[int, float]:
+) -> tuple[dict[int, float], _Chain]:
+    """Track id -> seconds of its last fragment in a part of the file, and how the last fragment of all ends."""
     ends: dict[int, float] = {}
+    how = _Chain.NONE
     start, last = span
     data = reader.at(start, last - start)
     at = data.rfind(b"moof")
     while at >= 4:  # noqa: PLR2004 - the size stands before the four characters
         offset = start + at - 4
-        if _reaches(reader, offset, last):
+        chain = _chain(reader, offset, last)
+        if chain is not _Chain.NONE:
+            how = chain if how is _Chain.NONE else how
             for track_id, ticks in _fragment_ends(reader, offset, defaults):
                 if track_id in scales:
                     ends[track_id] = max(ends.get(track_id, 0.0), ticks / scales[track_id])
             if set(ends) >= set(scales):
                 break
         at = data.rfind(b"moof", 0, at)
-    return ends
+    return ends, how
 
 
-def _reaches(reader: RangeReader, offset: int, last: int) -> bool:
-    """True if boxes lead from here to the end: then it is a box, not a coincidence in the media data."""
-    end = offset
+class _Chain(Enum):
+    """Whither boxes lead from what looks like a fragment."""
+
+    NONE = 0
+    """Nowhere: the four characters are a coincidence in the media data."""
+    FOREIGN = 1
+    """Over its media data to something that is no box."""
+    CUT_OFF = 2
+    """Over the end of the file."""
+    WHOLE = 3
+    """To the end of the fragments."""
+
+
+def _chain(reader: RangeReader, offset: int, last: int) -> _Chain:
+    end, kinds = offset, []
     try:
         for box in children(reader, offset, last):
             if box.kind not in _BETWEEN_FRAGMENTS:
-                return False
+                return _Chain.FOREIGN if b"mdat" in kinds else _Chain.NONE
             end = box.end
+            kinds.append(box.kind)
     except BrokenBoxError:
-        return False
-    return abs(end - last) < 8  # noqa: PLR2004 - less than a box header may be left over
+        return _Chain.FOREIGN if b"mdat" in kinds else _Chain.NONE
+    if abs(end - last) < 8:  # noqa: PLR2004 - less than a box header may be left over
+        return _Chain.WHOLE
+    return _Chain.CUT_OFF if end > last and b"mdat" in kinds else _Chain.NONE
 
 
 def _fragment_ends(reader: RangeReader, offset: int, defaults: dict[int, int]) -> list[tuple[int, int]]:

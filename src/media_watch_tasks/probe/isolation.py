@@ -141,7 +141,10 @@ class InWorkers:
         }
         found = self._in_worker(job, pieces, server, descriptor=descriptor, cancel=cancel, mark=mark)
         _raise_if(server.failure)
-        if descriptor is None:
+        if descriptor is not None:
+            # What a worker reads by itself the source does not see: a last byte lets it say that the file has changed.
+            source.read_at(size - 1, 1)
+        else:
             found = attrs.evolve(found, bytes_read=server.bytes_read, round_trips=server.round_trips)
         return found
 

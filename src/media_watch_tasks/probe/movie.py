@@ -15,7 +15,7 @@ import attrs
 from media_watch_tasks.probe.boxes import Box, BrokenBoxError, children, pack
 from media_watch_tasks.probe.range_reader import RangeReader
 
-__all__ = ["Layout", "Movie", "Track", "find_layout", "read_movie", "table_count"]
+__all__ = ["Layout", "Movie", "Track", "find_layout", "read_movie", "table_count", "table_fits"]
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"mvex", b"udta", b"meta", b"ilst"}
 _TABLES = {b"stts", b"ctts", b"stss", b"stsz", b"stz2", b"stsc", b"stco", b"co64", b"sbgp", b"sgpd", b"sdtp", b"saiz",
@@ -30,6 +30,7 @@ _OF_THE_FILM = {b"moov", b"moof", b"mdat"}
 _AFTER_INDEX = {b"free", b"skip", b"udta", b"uuid", b"meta", b"wide"}
 _DEEPEST = 10
 _TABLE_HEADER = 24
+_ENTRY_SIZES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4}
 
 
 @attrs.define
@@ -233,3 +234,12 @@ def table_count(track: Track, kind: bytes) -> int:
     head = track.heads.get(kind, b"")
     at = 8 if kind == b"stsz" else 4
     return int(struct.unpack_from(">I", head, at)[0]) if len(head) >= at + 4 else 0
+
+
+def table_fits(track: Track, kind: bytes) -> bool:
+    """True if the table has room for as many entries as its header names."""
+    box, count = track.tables[kind], table_count(track, kind)
+    if kind == b"stsz":
+        common = any(track.heads[kind][4:8])
+        return common or 12 + 4 * count <= box.end - box.body
+    return 8 + _ENTRY_SIZES.get(kind, 0) * count <= box.end - box.body if kind in _ENTRY_SIZES else True

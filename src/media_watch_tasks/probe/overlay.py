@@ -12,12 +12,13 @@ from media_watch_tasks.model.metadata import Confidence, MediaMetadata, VideoTra
 from media_watch_tasks.probe.boxes import BrokenBoxError, pack
 from media_watch_tasks.probe.colour import hdr_name
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file
-from media_watch_tasks.probe.extraction import display_size
 from media_watch_tasks.probe.fragments import fragmented_duration
-from media_watch_tasks.probe.movie import Layout, Movie, Track, find_layout, read_movie
+from media_watch_tasks.probe.movie import Layout, Movie, Track, find_layout, read_movie, table_fits
 from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
+from media_watch_tasks.probe.picture_size import display_size, ratio_text
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields, movie_duration, track_fields
+from media_watch_tasks.probe.truncation import TRUNCATED, lacks_media
 
 __all__ = ["Index", "OverlayError", "describe_index", "read_index", "refine"]
 
@@ -25,7 +26,8 @@ __all__ = ["Index", "OverlayError", "describe_index", "read_index", "refine"]
 _SIZE_IN_ENTRY = {"av1", "vp8", "vp9", "prores", "mjpeg", "dnxhd", "rawvideo", "v210", "cfhd", "png", "qtrle", "hap"}
 _TOLD_BY_PACKETS = {"mp3", "mp2", "mp1", "dts", "vorbis"}
 _MAY_HIDE_SBR = 24_000
-_TRUNCATED = "the file is shorter than its boxes say: it was cut off, or is still being written"
+_NEEDED_TABLES = ({b"stts"}, {b"stsc"}, {b"stsz", b"stz2"}, {b"stco", b"co64"})
+"""A track without one of each has no sample that could be read (ISO/IEC 14496-12, 8.6 and 8.7)."""
 
 
 @attrs.frozen
@@ -89,17 +91,37 @@ def refine(reader: RangeReader, index: Index, found: MediaMetadata) -> MediaMeta
         changes["chapters"] = read_chapters(reader, index.movie, index.tracks)
     warnings = found.warnings + tuple(f"a large {kind} box was not read" for kind in index.movie.left_out)
     confidence = found.confidence
-    duration = movie_duration(index.movie)
-    if duration is None and index.movie.fragmented and index.layout.first_moof is not None:
-        duration, exact = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
-        if duration is not None and not exact:
-            confidence = Confidence.ESTIMATED
-            warnings += ("the duration is that of the last fragments found",)
-    changes["duration"] = duration if duration is not None else _longest(index, found.duration)
-    if index.layout.cut_off:
+    changes["duration"], doubt = _duration(reader, index, found)
+    if doubt is not None:
+        confidence = Confidence.PARTIAL if doubt == TRUNCATED else Confidence.ESTIMATED
+        warnings += (doubt,)
+    elif index.layout.cut_off or _lacks_media(reader, index):
         confidence = Confidence.PARTIAL
-        warnings += (_TRUNCATED,)
+        warnings += (TRUNCATED,)
     return attrs.evolve(found, **changes, warnings=warnings, confidence=confidence)
+
+
+def _lacks_media(reader: RangeReader, index: Index) -> bool:
+    moov = index.layout.moov
+    return moov is not None and not index.movie.fragmented and lacks_media(reader, moov, index.tracks)
+
+
+def _duration(reader: RangeReader, index: Index, found: MediaMetadata) -> tuple[float | None, str | None]:
+    """Seconds, and why they are doubtful where they are."""
+    named = movie_duration(index.movie)
+    moov = index.layout.moov
+    if not index.movie.fragmented or moov is None or (index.layout.first_moof is None and moov.end >= reader.size):
+        return (named if named is not None else _longest(index, found.duration)), None
+    last = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
+    if last.seconds is None and index.layout.first_moof is None:
+        return named, None
+    if last.cut_off:
+        return last.seconds, TRUNCATED
+    # A header that names a duration means the samples in the index alone, or the whole of which this is a segment.
+    known = max((each for each in (named, last.seconds) if each is not None), default=None)
+    if known is None or (last.exact and last.seconds is not None and known <= last.seconds * 1.01 + 0.1):
+        return known, None
+    return known, "the fragments that were found do not bear the duration out"
 
 
 def _longest(index: Index, found: float | None) -> float | None:
@@ -108,6 +130,12 @@ def _longest(index: Index, found: float | None) -> float | None:
         return None
     lengths = [fields.duration / fields.timescale for _, fields in index.tracks if fields.duration and fields.timescale]
     return max(lengths, default=found)
+
+
+def _starts_late(track: Track) -> bool:
+    """True if the edit list begins with an empty edit (ISO/IEC 14496-12, 8.6.6)."""
+    edits = track.boxes.get(b"elst", b"")
+    return edits[16:24] == b"\xff" * 8 if edits[:1] == b"\1" else edits[12:16] == b"\xff" * 4
 
 
 def _fields(track: Track) -> TrackFields | None:
@@ -127,19 +155,15 @@ def _video(track: VideoTrack, fields: TrackFields) -> VideoTrack:
         "rotation": fields.rotation,
         "display_width": shown[0],
         "display_height": shown[1],
-        "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}" if aspect else track.sample_aspect_ratio,
+        "sample_aspect_ratio": ratio_text(aspect) or track.sample_aspect_ratio,
         "average_frame_rate": track.average_frame_rate or fields.constant_rate or fields.frame_rate,
         "real_frame_rate": track.real_frame_rate or fields.constant_rate,
         "frames": track.frames or fields.samples or None,
         "field_order": track.field_order or fields.field_order,
         "hdr": hdr_name(transfer, mastering=fields.mastering, dolby=fields.dolby),
     }
-    for name in ("color_range", "color_primaries", "color_transfer", "color_matrix"):
-        changes[name] = getattr(track, name) or colour.get(name)
-    if config is not None:
-        for name in ("pixel_format", "bit_depth", "profile", "level"):
-            changes[name] = getattr(track, name) or getattr(config, name)
-    return attrs.evolve(track, **changes)
+    completed = attrs.evolve(track, **changes)
+    return completed if config is None else config.complete(completed)
 
 
 def _aspect(track: VideoTrack, fields: TrackFields) -> Fraction | None:
@@ -163,6 +187,8 @@ def _check(index: Index, found: MediaMetadata) -> None:
         raise OverlayError("FFmpeg sees other tracks than the index names")
     if found.duration is None and not (index.movie.fragmented and index.layout.first_moof is None):
         raise OverlayError("the index names no duration")
+    if not index.movie.fragmented:
+        _check_tables(index)
     for track, fields in zip(found.video, visual, strict=True):
         _check_picture(track, fields)
     for sound_track in found.audio:
@@ -172,6 +198,17 @@ def _check(index: Index, found: MediaMetadata) -> None:
             raise OverlayError(f"{sound_track.codec} is described by its packets")
         if sound_track.codec == "aac" and sound_track.sample_rate <= _MAY_HIDE_SBR:
             raise OverlayError("low-rate AAC may carry SBR that only its packets show")
+
+
+def _check_tables(index: Index) -> None:
+    timed = [(track, fields) for track, fields in index.tracks if fields.handler in {b"vide", b"soun"}]
+    for track, _ in timed:
+        if not all(kinds & track.tables.keys() for kinds in _NEEDED_TABLES):
+            raise OverlayError("a track lacks a table of samples")
+        if not all(table_fits(track, kind) for kind in track.tables):
+            raise OverlayError("a table of samples is shorter than its number of entries")
+    if timed and all(_starts_late(track) for track, _ in timed):
+        raise OverlayError("nothing is shown at the start: how long the rest lasts stands in the tables")
 
 
 def _check_picture(track: VideoTrack, fields: TrackFields) -> None:

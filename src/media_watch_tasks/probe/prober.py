@@ -29,7 +29,8 @@ from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.probe.isolation import InProcess, InWorkers
 from media_watch_tasks.probe.range_reader import ReadPolicy
 from media_watch_tasks.probe.settings import AnalysisSettings
-from media_watch_tasks.probe.sources import BytesSource, FileSource
+from media_watch_tasks.probe.sources import BytesSource
+from media_watch_tasks.scanning.local_byte_source import LocalByteSource
 
 __all__ = ["AvProber", "Probeable"]
 
@@ -109,7 +110,7 @@ class AvProber(MediaProber):
         if isinstance(source, ByteSource):
             return self._describe(source, name, cancel)
         try:
-            opened = FileSource(source)
+            opened = LocalByteSource(source)
         except MediaWatchError as error:
             return self._failed(error)
         with opened:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
-from media_watch_tasks.abc.prober import MediaProber
+from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import TransientError
@@ -44,7 +44,7 @@ class StreamSource(ByteSource):
         return b"".join(pieces)
 
 
-class ProbingResolver(MediaResolver):
+class ProbingResolver(MediaResolver, DescribesMedia):
     """Resolves through another resolver and describes the asset on the way. Thread-safe.
 
     An asset that comes with known metadata is not probed again, nor one of a kind that is not asked for. A probe that
@@ -67,6 +67,11 @@ class ProbingResolver(MediaResolver):
     def source_id(self) -> str:
         """That of the wrapped resolver."""
         return self._resolver.source_id
+
+    @property
+    def described_kinds(self) -> frozenset[MediaKind]:
+        """The kinds that were asked for."""
+        return self._kinds
 
     def resolve_for_upload(
         self, asset: MediaAsset, *, known_metadata: MediaMetadata | None = None, cancel: CancelToken

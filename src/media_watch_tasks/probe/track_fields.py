@@ -10,7 +10,8 @@ import attrs
 
 from media_watch_tasks.probe.boxes import payloads
 from media_watch_tasks.probe.movie import Movie, Track, table_count
-from media_watch_tasks.probe.parameter_sets import VideoConfig, dolby_vision, read_config
+from media_watch_tasks.probe.parameter_sets import dolby_vision, read_config
+from media_watch_tasks.probe.video_config import VideoConfig
 
 __all__ = ["TrackFields", "fragments_duration", "full_time", "movie_duration", "track_fields"]
 

@@ -49,6 +49,59 @@ def test_describe_probes_what_is_not_described_and_uploads_nothing(rig: Any) -> 
     assert probed.count(b"b.mp4") == 2
 
 
+def test_describe_takes_a_trouble_of_the_reading_for_no_verdict_on_the_file(rig: Any) -> None:
+    rig.tree.put("a.mp4")
+    manager = rig.watching()
+    answers = [MediaMetadata(error="i/o", transient=True), MediaMetadata(container="mp4")]
+    resolve = rig.resolver.resolve_for_upload
+    rig.resolver.resolve_for_upload = lambda asset, **named: attrs.evolve(
+        resolve(asset, **named), metadata=answers.pop(0)
+    )
+    first = manager.describe()
+    assert (first.described, first.failed, first.skipped, first.left) == (0, 0, 1, True)
+    second = manager.describe()
+    assert (second.described, second.left, answers) == (1, False, [])
+
+
+def test_an_upload_keeps_no_metadata_that_says_only_that_reading_failed(rig: Any) -> None:
+    rig.tree.put("a.mp4")
+    manager = rig.watching()
+    found = MediaMetadata(error="i/o", transient=True)
+    resolve = rig.resolver.resolve_for_upload
+    rig.resolver.resolve_for_upload = lambda asset, **named: attrs.evolve(resolve(asset, **named), metadata=found)
+    manager.enqueue([b"a.mp4"])
+    rig.settle()
+    assert manager.process().succeeded == 1, "what cannot be described is sent all the same"
+    (state,) = rig.media_state.assets(rig.scanner.source_id, [b"a.mp4"])
+    assert state.metadata is None
+
+
+def test_describe_leaves_files_of_other_kinds_alone(rig: Any) -> None:
+    probed = _probing(rig)
+    for name in ("a.mp4", "a.nfo", "a.srt", "b.jpg"):
+        rig.tree.put(name)
+    report = rig.watching().describe()
+    assert (report.described, report.left) == (2, False)
+    assert sorted(probed) == [b"a.mp4", b"b.jpg"]
+
+
+def test_one_file_that_nobody_can_resolve_does_not_end_the_describing(rig: Any) -> None:
+    _probing(rig)
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        rig.tree.put(name)
+    manager = rig.watching()
+    resolve = rig.resolver.resolve_for_upload
+
+    def failing(asset: Any, **named: Any) -> Any:
+        if asset.asset_id == b"a.mp4":
+            raise ZeroDivisionError("a bug of a plug-in")
+        return resolve(asset, **named)
+
+    rig.resolver.resolve_for_upload = failing
+    report = manager.describe(workers=1)
+    assert (report.described, report.skipped, report.left) == (2, 1, True)
+
+
 def test_describe_ends_at_its_limit_and_goes_on_in_the_next_call(rig: Any) -> None:
     probed = _probing(rig)
     for number in range(5):

@@ -49,7 +49,9 @@ class Picture:
     codec: str | None
     width: int
     height: int
-    """Pixels as stored, before any rotation."""
+    """Pixels as a decoder hands them out, before the rotation."""
+    shown: tuple[int, int] | None = None
+    """Width and height as they are shown, where more than the rotation makes the difference."""
     bit_depth: int | None = None
     profile: str | None = None
     pixel_format: str | None = None
@@ -72,15 +74,16 @@ def to_metadata(picture: Picture, *, method: str) -> MediaMetadata:
     rotation, sideways = picture.rotation, picture.rotation in {90, 270}
     if rotation is None and camera.orientation in _TURNS:
         rotation, sideways = _TURNS[camera.orientation], camera.orientation in _SIDEWAYS
-    shown = (picture.width, picture.height)
+    turned = (picture.height, picture.width) if sideways else (picture.width, picture.height)
+    shown = picture.shown or turned
     frame_rate = picture.frames / picture.duration if picture.frames and picture.duration else None
     track: dict[str, Any] = {
         "codec": picture.codec,
         "profile": picture.profile,
         "width": picture.width,
         "height": picture.height,
-        "display_width": shown[1] if sideways else shown[0],
-        "display_height": shown[0] if sideways else shown[1],
+        "display_width": shown[0],
+        "display_height": shown[1],
         "rotation": rotation,
         "bit_depth": picture.bit_depth,
         "pixel_format": picture.pixel_format,
