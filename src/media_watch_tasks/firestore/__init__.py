@@ -1,0 +1,8 @@
+"""Firestore: documents for files, and a catalog that is what the database says. Needs the extra `firestore`."""
+
+from media_watch_tasks.firestore.catalog import CatalogMapping
+from media_watch_tasks.firestore.documents import CatalogEntry, DocumentMapping
+from media_watch_tasks.firestore.ramp import WriteRamp
+from media_watch_tasks.firestore.uploader import FirestoreUploader
+
+__all__ = ["CatalogEntry", "CatalogMapping", "DocumentMapping", "FirestoreUploader", "WriteRamp"]
