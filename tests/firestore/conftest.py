@@ -19,9 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import attrs
 import grpc
 import pytest
 from google.cloud import firestore
+
+from media_watch_tasks import SqliteStores
+from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.model.sources import BaselineState, PageRecord
 
 START_SECONDS = 60
 COMMIT = "/google.firestore.v1.Firestore/Commit"
@@ -285,3 +291,66 @@ def byte_proxy(emulator_port: int) -> Iterator[ByteProxy]:
     proxy = ByteProxy(emulator_port)
     yield proxy
     proxy.close()
+
+
+class Place:
+    """A database with a source in it, changed by hand as scans would change it."""
+
+    def __init__(self, stores: SqliteStores, source_id: str = "nas") -> None:
+        self.stores, self.source_id = stores, source_id
+        self.media = stores.media_state
+        lease = self.media.acquire_scan(source_id, owner="test", lease_ns=10**15)
+        assert lease is not None
+        self.lease = lease
+        self.baseline(BaselineState.COMPLETE)
+
+    def baseline(self, state: BaselineState) -> None:
+        known = self.media.source(self.source_id)
+        complete = 1 if state is BaselineState.COMPLETE else known.last_complete_ns
+        self.media.save_source(attrs.evolve(known, baseline=state, last_complete_ns=complete))
+
+    def put(self, *paths: str | bytes, version: int = 1) -> None:
+        """New files, or new versions of them."""
+        by_directory: dict[bytes, list[MediaAsset]] = {}
+        for path in paths:
+            asset_id = path if isinstance(path, bytes) else path.encode()
+            asset = MediaAsset(self.source_id, asset_id, 1_000 + version, 1_700_000_000_000_000_000 + version)
+            by_directory.setdefault(asset.directory, []).append(asset)
+        for directory, seen in by_directory.items():
+            assert self.media.record_page(self.lease, PageRecord(directory=directory, seen=tuple(seen), complete=True))
+
+    def describe(self, path: str, metadata: MediaMetadata) -> None:
+        (state,) = self.media.assets(self.source_id, [path.encode()])
+        assert state is not None
+        self.media.save_metadata(self.source_id, path.encode(), state.fingerprint, metadata)
+
+    def lose(self, *paths: str) -> None:
+        self.media.mark_missing(self.source_id, [path.encode() for path in paths])
+
+    def move(self, path: str, to: str) -> None:
+        (state,) = self.media.assets(self.source_id, [path.encode()])
+        assert state is not None
+        moved = MediaAsset(self.source_id, to.encode(), *state.fingerprint)
+        assert self.media.move_asset(self.source_id, path.encode(), moved)
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[SqliteStores]:
+    with SqliteStores(tmp_path / "watch.db") as stores:
+        yield stores
+
+
+@pytest.fixture
+def place(stores: SqliteStores) -> Place:
+    return Place(stores)
+
+
+@pytest.fixture
+def places() -> type[Place]:
+    """For databases of a test's own."""
+    return Place
+
+
+@pytest.fixture
+def faults() -> type[Faults]:
+    return Faults

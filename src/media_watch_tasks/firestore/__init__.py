@@ -3,6 +3,20 @@
 from media_watch_tasks.firestore.catalog import CatalogMapping
 from media_watch_tasks.firestore.documents import CatalogEntry, DocumentMapping
 from media_watch_tasks.firestore.ramp import WriteRamp
+from media_watch_tasks.firestore.reports import Refusal, SourceComparison, SourceSync, SyncReport, VerifyReport
+from media_watch_tasks.firestore.sync import FirestoreCatalogSync
 from media_watch_tasks.firestore.uploader import FirestoreUploader
 
-__all__ = ["CatalogEntry", "CatalogMapping", "DocumentMapping", "FirestoreUploader", "WriteRamp"]
+__all__ = [
+    "CatalogEntry",
+    "CatalogMapping",
+    "DocumentMapping",
+    "FirestoreCatalogSync",
+    "FirestoreUploader",
+    "Refusal",
+    "SourceComparison",
+    "SourceSync",
+    "SyncReport",
+    "VerifyReport",
+    "WriteRamp",
+]

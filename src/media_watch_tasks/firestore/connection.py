@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
@@ -31,7 +31,7 @@ class Connection:
         database: str | None = None,
         credentials_file: str | None = None,
         timeout: timedelta = DEFAULT_TIMEOUT,
-        ramp: WriteRamp | None = None,
+        ramp: WriteRamp | Literal["default"] | None = "default",
         clock: Clock | None = None,
         user: str,
     ) -> None:
@@ -51,6 +51,7 @@ class Connection:
         self.database = _google.Database(self._client, timeout=timeout.total_seconds())
         self.clock = clock or SystemClock()
         self.calls = Calls(clock=self.clock, status_of=_google.status_of, errors=_google.CALL_ERRORS)
+        ramp = WriteRamp(clock=self.clock) if ramp == "default" else ramp
         self.writer = Writer(self.database.commit, self.calls, ramp)
 
     @property

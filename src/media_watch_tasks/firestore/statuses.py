@@ -6,7 +6,7 @@
 | RESOURCE_EXHAUSTED | again, slower; then the destination pauses |
 | INVALID_ARGUMENT, OUT_OF_RANGE, RESOURCE_EXHAUSTED for the size of the message | this document, never |
 | UNAUTHENTICATED, PERMISSION_DENIED | the destination pauses until a person has mended it |
-| NOT_FOUND, FAILED_PRECONDITION, ALREADY_EXISTS | the database is not there, or not of this kind: the destination pauses |
+| NOT_FOUND, FAILED_PRECONDITION, ALREADY_EXISTS | there is no database, or none of this kind: the destination pauses |
 | UNIMPLEMENTED | the settings are wrong |
 """
 

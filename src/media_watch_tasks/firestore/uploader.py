@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -70,7 +70,8 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
         chained: an uploader that gets the bytes first; closed with this one.
         hash_content: read every file to store its SHA-256. Without it, a hash is stored where it is known.
         batch_size: files in a call, 500 by default; 20 with `chained`, as documents are written once all are sent.
-        ramp: limits the rate of writes; None does not.
+        ramp: limits the rate of writes, by default to 500 a second and half as many more every 5 minutes; None does
+            not. One may be shared by all that write to a database.
         timeout: of one call.
         clock: measures and spends pauses.
 
@@ -91,7 +92,7 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
         chained: Uploader | None = None,
         hash_content: bool = False,
         batch_size: int | None = None,
-        ramp: WriteRamp | None = None,
+        ramp: WriteRamp | Literal["default"] | None = "default",
         timeout: timedelta = DEFAULT_TIMEOUT,
         clock: Clock | None = None,
     ) -> None:

@@ -210,7 +210,9 @@ class MemoryMediaStateStore(MemoryChanges, MediaStateStore):
                 source.assets.clear()
                 for asset_id in gone:
                     self.count_change(source, asset_id)
-                source.state = attrs.evolve(source.state, baseline=BaselineState.NONE, checkpoint=None)
+                source.state = attrs.evolve(
+                    source.state, baseline=BaselineState.NONE, checkpoint=None, last_complete_ns=None
+                )
 
     def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:
         """See `MediaStateStore`."""

@@ -74,7 +74,7 @@ _FORGET = tuple(
     for table in ("metadata", "absent_asset", "directory_listing", "asset")
 )
 # A source without baseline: what is forgotten is not gone, it has to be found again.
-_FORGET_BASELINE = "UPDATE source SET baseline = 'none', checkpoint = NULL WHERE source_id = ?"
+_FORGET_BASELINE = "UPDATE source SET baseline = 'none', checkpoint = NULL, last_complete_ns = NULL WHERE source_id = ?"
 _KNOWN_AND_GONE = f"""
 INSERT INTO asset_removed (source, path, name, sequence)
 SELECT d.source, d.path, a.name, ? + row_number() OVER ()

@@ -169,7 +169,9 @@ class ChangeFeedContract(MediaStateStoreSuite):
         assert [change.asset_id for change in self.feed(store).changes_since(0) if change.state is None] == [b"d/a"]
 
     def test_forgetting_leaves_tombstones_and_no_baseline(self, store: MediaStateStore, lease: ScanLease) -> None:
-        store.save_source(SourceState(source_id=SOURCE, baseline=BaselineState.COMPLETE, checkpoint="x", scans=4))
+        store.save_source(
+            SourceState(source_id=SOURCE, baseline=BaselineState.COMPLETE, checkpoint="x", scans=4, last_complete_ns=5)
+        )
         self.remember(store, lease, "a", "d/b")
         self.remember(store, self.acquire(store, OTHER), "o")
         before = self.feed(store).last_sequence()
