@@ -228,6 +228,7 @@ class ByteProxy:
         self.cut_after: int | None = None
         """Cut each connection after so many bytes from the client."""
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._ends: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
 
@@ -242,6 +243,7 @@ class ByteProxy:
                 near, _ = self.listener.accept()
                 far = socket.create_connection(("127.0.0.1", self.target))
                 self._pairs.append((near, far))
+                self._ends += [near, far]
                 self._start(self._pump, near, far, True)
                 self._start(self._pump, far, near, False)
 
@@ -277,13 +279,11 @@ class ByteProxy:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        pairs = list(self._pairs)
         self.cut()
         for thread in self._threads:
             thread.join(5)
-        for near, far in pairs:
-            near.close()
-            far.close()
+        for end in self._ends:
+            end.close()
 
 
 @pytest.fixture
