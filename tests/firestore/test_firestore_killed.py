@@ -47,7 +47,7 @@ def test_after_a_kill_the_next_sync_ends_with_an_equal_catalog(
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "begins\n"
-            time.sleep(draw.uniform(0, 0.6))
+            time.sleep(draw.uniform(0, 0.3))
             process.kill()
             hit += process.stdout.read() == ""
         report = sync.sync_incremental()

@@ -3,11 +3,12 @@
 from media_watch_tasks.firestore.catalog import CatalogMapping
 from media_watch_tasks.firestore.documents import CatalogEntry, DocumentMapping
 from media_watch_tasks.firestore.ramp import WriteRamp
-from media_watch_tasks.firestore.reports import Refusal, SourceComparison, SourceSync, SyncReport, VerifyReport
+from media_watch_tasks.firestore.reports import CatalogComparison, Refusal, SourceComparison, SourceSync, SyncReport
 from media_watch_tasks.firestore.sync import FirestoreCatalogSync
 from media_watch_tasks.firestore.uploader import FirestoreUploader
 
 __all__ = [
+    "CatalogComparison",
     "CatalogEntry",
     "CatalogMapping",
     "DocumentMapping",
@@ -17,6 +18,5 @@ __all__ = [
     "SourceComparison",
     "SourceSync",
     "SyncReport",
-    "VerifyReport",
     "WriteRamp",
 ]

@@ -10,6 +10,12 @@ import attrs
 __all__ = ["Limits", "PlannedWrite", "packed"]
 
 
+_ENVELOPE = 1_024
+"""Bytes of a request beside its writes: the name of the database."""
+_FRAME = 8
+"""Bytes around each write, at most."""
+
+
 @attrs.frozen
 class Limits:
     """How much one commit takes. Firestore itself allows 10 MiB; a message of 4 MiB is refused by many proxies."""
@@ -37,12 +43,12 @@ class PlannedWrite:
 def packed(writes: Iterable[PlannedWrite], limits: Limits) -> Iterator[list[PlannedWrite]]:
     """The writes in their order, in batches within the limits; one that is larger than a batch stands alone."""
     batch: list[PlannedWrite] = []
-    size = 0
+    size = _ENVELOPE
     for write in writes:
-        length = write.message.ByteSize()
+        length = write.message.ByteSize() + _FRAME
         if batch and (len(batch) == limits.documents or size + length > limits.size):
             yield batch
-            batch, size = [], 0
+            batch, size = [], _ENVELOPE
         batch.append(write)
         size += length
     if batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from media_watch_tasks.cancellation import CancelToken
@@ -15,7 +15,7 @@ __all__ = ["fly"]
 
 def fly(
     writer: Writer, batches: Iterable[list[PlannedWrite]], *, flights: int, cancel: CancelToken | None
-) -> Iterator[list[WriteResult]]:
+) -> Generator[list[WriteResult], None, None]:
     """Write the batches, at most `flights` at a time; the results of each, the earliest batch first.
 
     The next batches are made while earlier ones fly. When the caller stops, those in the air are waited for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["Refusal", "SourceComparison", "SourceSync", "SyncReport", "VerifyReport"]
+__all__ = ["CatalogComparison", "Refusal", "SourceComparison", "SourceSync", "SyncReport"]
 
 
 @attrs.frozen
@@ -100,7 +100,7 @@ class SourceComparison:
 
 
 @attrs.frozen
-class VerifyReport:
+class CatalogComparison:
     """A comparison of catalog and database."""
 
     sources: tuple[SourceComparison, ...]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed
 from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.errors import OperationCancelled, PermanentError
+from media_watch_tasks.errors import MediaWatchError, OperationCancelled, PermanentError
 from media_watch_tasks.firestore.batches import Limits, PlannedWrite, packed
 from media_watch_tasks.firestore.connection import Connection
 from media_watch_tasks.firestore.contents import Contents, Subject
@@ -111,11 +112,19 @@ class SourceRun:
 
         Within a run no document is written twice, so that the order of commits does not matter.
         """
-        self._touched.clear()
-        for results in self._fly(self._planned(full=full)):
-            self._unsaved += len(results)
-            if self._unsaved >= _MOVE_EVERY and not self._dry_run:
-                self._move(max(result.write.subject.sequence for result in results), full=full)
+        committed = self._progress.sequence
+        try:
+            for results in self._fly(self._planned(full=full)):
+                committed = max(result.write.subject.sequence for result in results)
+                self._unsaved += len(results)
+                if self._unsaved >= _MOVE_EVERY and not self._dry_run:
+                    self._move(committed, full=full)
+        except MediaWatchError:
+            # What is committed need not be written again. Where nothing can be written, this fails too.
+            if committed > self._progress.sequence and not self._dry_run:
+                with contextlib.suppress(MediaWatchError):
+                    self._move(committed, full=full)
+            raise
 
     def _planned(self, *, full: bool) -> Iterator[PlannedWrite]:
         for change in self._changes():
@@ -205,13 +214,17 @@ class SourceRun:
         """Write; the results of each batch in order. Raises the first error that is not a single document's."""
         batches = packed(writes, Limits())
         if self._dry_run:
-            landed: Iterator[list[WriteResult]] = ([WriteResult(write) for write in batch] for batch in batches)
+            landed: Generator[list[WriteResult], None, None] = (
+                [WriteResult(write) for write in batch] for batch in batches
+            )
         else:
             landed = fly(self._connection.writer, batches, flights=self._flights, cancel=self._cancel)
-        for results in landed:
-            for result in results:
-                self._count(result)
-            yield results
+        # Closed here and now: commits that are in the air must have ended before another run begins.
+        with contextlib.closing(landed):
+            for results in landed:
+                for result in results:
+                    self._count(result)
+                yield results
 
     def _count(self, result: WriteResult) -> None:
         subject: Subject = result.write.subject

@@ -18,7 +18,7 @@ from media_watch_tasks.firestore.connection import DEFAULT_TIMEOUT, Connection
 from media_watch_tasks.firestore.contents import Contents, OnMissing
 from media_watch_tasks.firestore.documents import DocumentMapping
 from media_watch_tasks.firestore.ramp import WriteRamp
-from media_watch_tasks.firestore.reports import SyncReport, VerifyReport
+from media_watch_tasks.firestore.reports import CatalogComparison, SyncReport
 from media_watch_tasks.firestore.source_sync import SourceRun
 from media_watch_tasks.firestore.verification import compare
 
@@ -125,7 +125,7 @@ class FirestoreCatalogSync:
         """
         return self._sync(cancel, dry_run=dry_run, everything=True)
 
-    def verify(self, cancel: CancelToken | None = None, *, repair: bool = False) -> VerifyReport:
+    def verify(self, cancel: CancelToken | None = None, *, repair: bool = False) -> CatalogComparison:
         """Read the whole catalog and compare it with the database; with `repair` write and delete what differs.
 
         What changed since the last sync differs too. It reads each document once or twice.
@@ -134,7 +134,7 @@ class FirestoreCatalogSync:
         """
         with self._lock:
             contents, sources = self._contents()
-            return VerifyReport(
+            return CatalogComparison(
                 tuple(
                     compare(
                         self._connection, self._store, contents, source_id,
