@@ -74,9 +74,9 @@ class Emulator:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
-def emulator_port() -> Iterator[int]:
-    """The port of the emulator; of one that runs already where MWT_FIRESTORE_EMULATOR_PORT names it."""
+@contextlib.contextmanager
+def running_emulator() -> Iterator[int]:
+    """The port of an emulator; of one that runs already where MWT_FIRESTORE_EMULATOR_PORT names it."""
     running = os.environ.get("MWT_FIRESTORE_EMULATOR_PORT")
     if running:
         yield int(running)
@@ -91,6 +91,12 @@ def emulator_port() -> Iterator[int]:
             yield emulator.port
         finally:
             emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def emulator_port() -> Iterator[int]:
+    with running_emulator() as port:
+        yield port
 
 
 def make_client(port: int, project: str) -> firestore.Client:

@@ -16,6 +16,8 @@ path, project = sys.argv[1:]
 client = firestore.Client(project=project)
 with SqliteStores(path) as stores:
     sync = FirestoreCatalogSync(client, stores, mapping=CatalogMapping("{catalog}/{series}"), ramp=None)
-    print("begins", flush=True)
+    sys.stdout.write("begins\n")
+    sys.stdout.flush()
     sync.sync_incremental()
-    print("ended", flush=True)
+    sys.stdout.write("ended\n")
+    sys.stdout.flush()

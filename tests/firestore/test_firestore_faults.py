@@ -22,6 +22,7 @@ from media_watch_tasks import (
     SqliteStores,
     TransientError,
 )
+from media_watch_tasks.clock import SystemClock
 from media_watch_tasks.errors import DestinationOfflineError
 from media_watch_tasks.firestore import FirestoreCatalogSync, FirestoreUploader
 from media_watch_tasks.testing.clock import FakeClock
@@ -45,6 +46,13 @@ LOST = ("lost UNAVAILABLE", "lost DEADLINE_EXCEEDED", "lost ABORTED")
 SLOW = ("slow 0.05", "slow 1.5")
 TIMEOUT = timedelta(seconds=1)
 FIVE_THOUSAND = 5_000
+
+
+class Impatient(SystemClock):
+    """Real time, with short pauses: who has to wait until a moment asks again."""
+
+    def wait(self, event: threading.Event, timeout: float) -> bool:
+        return event.wait(min(timeout, 0.02))
 
 
 def sync_until_done(sync: FirestoreCatalogSync, *, most: int = 60) -> list[MediaWatchError]:
@@ -81,21 +89,24 @@ def change(place: Place, number: int) -> None:
 
 
 def battery(
-    client: firestore.Client, proxied: firestore.Client, stores: SqliteStores, place: Place, faults: Any, count: int
+    client: firestore.Client, proxied: firestore.Client, stores: SqliteStores, place: Place, faults: Any
 ) -> list[MediaWatchError]:
-    place.put(*(f"{number % 10}/{number}.mp4" for number in range(count)))
-    # The pauses between repeats pass on this clock: only what the proxy delays takes time.
-    sync = FirestoreCatalogSync(proxied, stores, ramp=None, timeout=TIMEOUT, clock=FakeClock())
+    """Rounds of changes and syncs until every fault has fired, and at least three."""
+    place.put(*(f"{number % 10}/{number}.mp4" for number in range(FIVE_THOUSAND)))
+    sync = FirestoreCatalogSync(proxied, stores, ramp=None, timeout=TIMEOUT, clock=Impatient())
     errors = sync_until_done(sync)
-    for number in range(3):
-        change(place, number)
-        count += 2
+    rounds = 0
+    while rounds < 3 or (set(faults.fired) != set(faults.kinds) and rounds < 20):
+        change(place, rounds)
+        rounds += 1
         errors += sync_until_done(sync)
-    assert_equal(client, stores, count)
+    assert set(faults.fired) == set(faults.kinds), "every fault has fired"
+    assert_equal(client, stores, FIVE_THOUSAND + 2 * rounds)
     return errors
 
 
 def test_faults_of_every_kind_at_random_end_with_an_equal_catalog(
+    *,
     client: firestore.Client,
     client_at: Any,
     grpc_proxy: GrpcProxy,
@@ -105,13 +116,13 @@ def test_faults_of_every_kind_at_random_end_with_an_equal_catalog(
 ) -> None:
     kinds = (*STATUSES, *LOST, *SLOW)
     grpc_proxy.faults = faults(*kinds, share=0.5, seed=11)
-    battery(client, client_at(grpc_proxy.port), stores, place, grpc_proxy.faults, FIVE_THOUSAND)
-    assert set(grpc_proxy.faults.fired) == set(kinds), "every fault has fired"
+    battery(client, client_at(grpc_proxy.port), stores, place, grpc_proxy.faults)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", [*STATUSES, *LOST, *SLOW])
 def test_one_kind_of_fault_at_random_ends_with_an_equal_catalog(
+    *,
     client: firestore.Client,
     client_at: Any,
     grpc_proxy: GrpcProxy,
@@ -121,7 +132,7 @@ def test_one_kind_of_fault_at_random_ends_with_an_equal_catalog(
     kind: str,
 ) -> None:
     grpc_proxy.faults = faults(kind, share=0.4, seed=5)
-    errors = battery(client, client_at(grpc_proxy.port), stores, place, grpc_proxy.faults, FIVE_THOUSAND)
+    errors = battery(client, client_at(grpc_proxy.port), stores, place, grpc_proxy.faults)
     assert grpc_proxy.faults.fired[kind] >= 5
     if kind in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
         assert len(errors) >= 3, "it is not repeated within a run"
@@ -193,7 +204,7 @@ def test_swallowed_and_late_answers_end_with_an_equal_catalog(
     ],
 )
 def test_each_status_that_stays_becomes_the_exception_that_says_what_to_do(
-    client_at: Any, grpc_proxy: GrpcProxy, faults: FaultsType, status: str, error: type[Exception], calls: int
+    *, client_at: Any, grpc_proxy: GrpcProxy, faults: FaultsType, status: str, error: type[Exception], calls: int
 ) -> None:
     tree = FakeTree("nas")
     media = FakeResolver(tree).resolve_for_upload(tree.put("a.mp4", b"abc"), cancel=FakeContext().cancel)
@@ -201,7 +212,7 @@ def test_each_status_that_stays_becomes_the_exception_that_says_what_to_do(
     clock = FakeClock()
     uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None, clock=clock)
     before = clock.monotonic_ns()
-    with pytest.raises(error) as caught:
+    with pytest.raises(MediaWatchError) as caught:
         uploader.upload(media, FakeContext.for_media(media, destination_id=uploader.destination_id))
     assert type(caught.value) is error
     assert status in str(caught.value)
@@ -222,3 +233,74 @@ def test_a_call_that_fails_a_few_times_costs_no_attempt(
     receipt = uploader.upload(media, FakeContext.for_media(media, destination_id=uploader.destination_id))
     assert grpc_proxy.faults.fired.total() == 5
     assert client.document(receipt.remote_id).get().exists
+
+
+def test_what_failed_in_the_middle_is_written_by_the_next_sync(
+    *,
+    client: firestore.Client,
+    client_at: Any,
+    grpc_proxy: GrpcProxy,
+    stores: SqliteStores,
+    place: Place,
+    faults: FaultsType,
+) -> None:
+    """The watermark stands where everything before it is committed, whatever was in the air beside the failure."""
+    place.put("first.mp4")
+    sync = FirestoreCatalogSync(client_at(grpc_proxy.port), stores, ramp=None, clock=FakeClock())
+    sync.sync_incremental()
+    place.put(*(f"{number % 10}/{number}.mp4" for number in range(FIVE_THOUSAND)))
+    grpc_proxy.commits.clear()
+    lock = threading.Lock()
+
+    def refuse_the_fourth(_request: bytes) -> None:
+        with lock:
+            if len(grpc_proxy.commits) == 3:
+                grpc_proxy.faults = faults("PERMISSION_DENIED", share=1)
+
+    grpc_proxy.on_commit = refuse_the_fourth
+    with pytest.raises(AuthenticationRequiredError):
+        sync.sync_incremental()
+    grpc_proxy.on_commit, grpc_proxy.faults = None, faults()
+    assert 0 < sync.sync_incremental().written <= FIVE_THOUSAND
+    assert_equal(client, stores, FIVE_THOUSAND + 1)
+
+
+def test_what_is_committed_before_a_failure_is_not_written_again(
+    client_at: Any, grpc_proxy: GrpcProxy, stores: SqliteStores, place: Place, faults: FaultsType
+) -> None:
+    place.put(*(f"{number:04}.mp4" for number in range(2_000)))
+    sync = FirestoreCatalogSync(client_at(grpc_proxy.port), stores, flights=1, ramp=None, clock=FakeClock())
+    refused: list[int] = []
+
+    def refuse_the_third_once(_request: bytes) -> None:
+        if len(grpc_proxy.commits) == 2 and not refused:
+            refused.append(1)
+            grpc_proxy.faults = faults("UNAUTHENTICATED", share=1, most=1)
+
+    grpc_proxy.on_commit = refuse_the_third_once
+    with pytest.raises(AuthenticationRequiredError):
+        sync.sync_incremental()
+    grpc_proxy.on_commit, grpc_proxy.faults = None, faults()
+    assert sync.sync_incremental().written == 1_000
+
+
+def test_a_commit_that_is_applied_late_never_overwrites_newer_contents(
+    client: firestore.Client,
+    client_at: Any,
+    grpc_proxy: GrpcProxy,
+    stores: SqliteStores,
+    place: Place,
+    faults: FaultsType,
+) -> None:
+    """The first call is given up after a second, repeated, and applied all the same after 1.5 seconds."""
+    place.put("a.mp4")
+    sync = FirestoreCatalogSync(client_at(grpc_proxy.port), stores, ramp=None, timeout=TIMEOUT)
+    sync.sync_incremental()
+    place.put("a.mp4", version=2)
+    grpc_proxy.faults = faults("slow 1.5", share=1, most=1)
+    assert sync.sync_incremental().written == 1
+    place.put("a.mp4", version=3)
+    assert sync.sync_incremental().written == 1
+    time.sleep(1)
+    assert_equal(client, stores, 1)
+    assert grpc_proxy.faults.fired.total() == 1

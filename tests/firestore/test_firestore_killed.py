@@ -23,6 +23,7 @@ FILES = 2_000
 
 @pytest.mark.parametrize("kills", [6, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_after_a_kill_the_next_sync_ends_with_an_equal_catalog(
+    *,
     client: firestore.Client,
     project: str,
     emulator_port: int,

@@ -214,7 +214,7 @@ def test_a_document_that_cannot_be_written_is_named_and_stops_nothing(
 
 @pytest.mark.parametrize("what", ["older database", "another database", "older catalog", "no catalog", "mapping"])
 def test_another_history_is_noticed_and_everything_written(
-    client: firestore.Client, stores: SqliteStores, place: Place, places: type[Place], tmp_path: Path, what: str
+    *, client: firestore.Client, stores: SqliteStores, place: Place, places: type[Place], tmp_path: Path, what: str
 ) -> None:
     place.put("a.mp4", "b.mp4")
     with FirestoreCatalogSync(client, stores, ramp=None) as sync:

@@ -90,7 +90,7 @@ def test_a_manager_delivers_in_batches_and_writes_each_document_once(
 
 @pytest.mark.parametrize("status", ["PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED"])
 def test_trouble_of_the_destination_pauses_it_and_costs_no_attempt(
-    client_at: Any, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path, faults: Any, status: str
+    *, client_at: Any, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path, faults: Any, status: str
 ) -> None:
     uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None, clock=FakeClock())
     with manager_of(stores, folder, uploader) as manager:
@@ -106,7 +106,7 @@ def test_trouble_of_the_destination_pauses_it_and_costs_no_attempt(
 
 
 def test_an_answer_that_was_lost_is_found_and_nothing_is_written_twice(
-    client_at: Any, client: firestore.Client, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path, faults: Any
+    *, client_at: Any, client: firestore.Client, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path, faults: Any
 ) -> None:
     uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None, clock=FakeClock())
     with manager_of(stores, folder, uploader) as manager:

@@ -52,7 +52,7 @@ class Connection:
         self.clock = clock or SystemClock()
         self.calls = Calls(clock=self.clock, status_of=_google.status_of, errors=_google.CALL_ERRORS)
         ramp = WriteRamp(clock=self.clock) if ramp == "default" else ramp
-        self.writer = Writer(self.database.commit, self.calls, ramp)
+        self.writer = Writer(self.database.commit, self.calls, ramp=ramp, grace=timeout.total_seconds())
 
     @property
     def name(self) -> str:

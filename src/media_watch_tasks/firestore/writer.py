@@ -13,6 +13,7 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import MediaWatchError, PermanentError
 from media_watch_tasks.firestore.batches import PlannedWrite
+from media_watch_tasks.firestore.doubts import Doubts
 from media_watch_tasks.firestore.ramp import WriteRamp
 from media_watch_tasks.firestore.statuses import Verdict, classified, verdict_on
 
@@ -78,10 +79,19 @@ class Calls:
 class Writer:
     """Commits batches to one database. Thread-safe."""
 
-    def __init__(self, commit: Callable[[Sequence[Any]], object], calls: Calls, ramp: WriteRamp | None) -> None:
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Any]], object],
+        calls: Calls,
+        *,
+        ramp: WriteRamp | None = None,
+        grace: float = 30.0,
+    ) -> None:
+        """Take how to commit and to repeat, the ramp, and the seconds for which a call that failed is in doubt."""
         self._commit = commit
         self._calls = calls
         self._ramp = ramp
+        self._doubts = Doubts(calls.clock, grace=grace)
 
     def write(
         self, batch: Sequence[PlannedWrite], *, cancel: CancelToken | None = None, gate: Gate | None = None
@@ -124,12 +134,16 @@ class Writer:
                 kept = [write for write in part if id(write) not in stopped]
             if not kept:
                 return
+            self._doubts.wait(kept, cancel=cancel)
             if self._ramp is not None:
                 self._ramp.acquire(len(kept), cancel=cancel)
             try:
                 self._commit([write.message for write in kept])
             except self._calls.errors as error:
-                if self._ramp is not None and self._calls.verdict(error) is Verdict.SLOWER:
+                verdict = self._calls.verdict(error)
+                if verdict is Verdict.AGAIN:
+                    self._doubts.note(kept)
+                if verdict is Verdict.SLOWER and self._ramp is not None:
                     self._ramp.step_back()
                 raise
 
