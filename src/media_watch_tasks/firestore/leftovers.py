@@ -11,7 +11,7 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.firestore.connection import ASSET_FIELD, Connection
 from media_watch_tasks.firestore.contents import Contents
 
-__all__ = ["Leftover", "leftovers"]
+__all__ = ["Leftover", "is_empty", "leftovers"]
 
 _PORTION = 256
 
@@ -50,6 +50,15 @@ class _Walk:
         for parent in self._connection.parents_in(collection, cancel=self._cancel):
             self.reads += 1
             yield from self._collections(levels[1:], f"{parent}/")
+
+
+def is_empty(
+    connection: Connection, source_id: str, places: Sequence[str], *, cancel: CancelToken | None
+) -> tuple[bool, int]:
+    """Whether no document of the source stands in these places, and how many documents were read."""
+    walk = _Walk(connection, source_id, cancel)
+    found = next((each for place in dict.fromkeys(places) for each in walk.documents(place)), None)
+    return found is None, walk.reads
 
 
 def leftovers(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
+import attrs
+
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed
 from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.cancellation import CancelToken
@@ -13,7 +15,7 @@ from media_watch_tasks.firestore.batches import Limits, PlannedWrite, packed
 from media_watch_tasks.firestore.connection import Connection
 from media_watch_tasks.firestore.contents import Contents, Subject
 from media_watch_tasks.firestore.flights import fly
-from media_watch_tasks.firestore.leftovers import Leftover, leftovers
+from media_watch_tasks.firestore.leftovers import Leftover, is_empty, leftovers
 from media_watch_tasks.firestore.reports import Refusal, SourceSync
 from media_watch_tasks.firestore.watermark import Progress, Watermark
 from media_watch_tasks.firestore.writer import WriteResult
@@ -79,9 +81,11 @@ class SourceRun:
         full = self._progress.phase == "full"
         # Until it ends, collections of an earlier mapping are remembered: their documents have to go.
         places = tuple(dict.fromkeys((*self._contents.places, *(self._progress.places if full else ()))))
-        self._progress = Progress(
-            sequence=self._progress.sequence, phase=self._progress.phase, signature=signature, places=places
-        )
+        self._progress = attrs.evolve(self._progress, signature=signature, places=places)
+        if full and not self._progress.sequence:
+            fresh, looked = is_empty(self._connection, self._source_id, places, cancel=self._cancel)
+            self._progress = attrs.evolve(self._progress, fresh=fresh)
+            reads += looked
         self._seen = started = self._progress.sequence
         try:
             self._follow(full=full)
@@ -130,7 +134,7 @@ class SourceRun:
         for change in self._changes():
             self._seen = change.sequence
             self._touched[split(change.asset_id)[0]] = None
-            if full and change.state is None:
+            if full and change.state is None and not self._progress.fresh:
                 continue  # what is left of it is found at the end
             planned = self._contents.planned(self._source_id, change.asset_id, change.state, sequence=change.sequence)
             if isinstance(planned, Refusal):
@@ -153,10 +157,13 @@ class SourceRun:
 
     def _finish(self, places: Sequence[str]) -> int:
         """The end of a full sync: what belongs to no asset goes, and all parents are counted; documents read."""
-        found, reads = leftovers(
-            self._connection, self._contents, self._store, self._source_id, places, cancel=self._cancel
-        )
-        gone = (split(each.asset_id)[0] for each in found if each.asset_id is not None)
+        found: list[Leftover] = []
+        reads = 0
+        if not self._progress.fresh:
+            found, reads = leftovers(
+                self._connection, self._contents, self._store, self._source_id, places, cancel=self._cancel
+            )
+        gone = [*self._touched, *(split(each.asset_id)[0] for each in found if each.asset_id is not None)]
         mapping = self._contents.mapping
         parents = dict.fromkeys(self._contents.parents_of(self._source_id))
         parents.update(dict.fromkeys(parent for directory in gone for parent in mapping.parents(directory)))
@@ -188,10 +195,7 @@ class SourceRun:
             self._touched.clear()
             self._write_parents(list(touched))
         if not self._dry_run:
-            progress = self._progress
-            self._record(
-                Progress(sequence=sequence, phase=progress.phase, signature=progress.signature, places=progress.places)
-            )
+            self._record(attrs.evolve(self._progress, sequence=sequence))
 
     def _record(self, progress: Progress) -> None:
         self._watermark.move(progress, cancel=None)

@@ -36,6 +36,8 @@ class Progress:
     """Of the mapping and the options that decide what documents hold."""
     places: tuple[str, ...] = ()
     """Collections in which documents may stand, `a/*/b`, those of an earlier mapping included while `full`."""
+    fresh: bool = False
+    """The catalog held no document of the source when the full sync began: nothing can be left over at its end."""
 
 
 class Watermark:
@@ -130,4 +132,5 @@ def _progress(record: Mapping[str, Any]) -> Progress:
         phase=record["phase"],
         signature=record["signature"],
         places=tuple(record["places"]),
+        fresh=record["fresh"],
     )
