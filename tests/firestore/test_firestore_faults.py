@@ -285,6 +285,7 @@ def test_what_is_committed_before_a_failure_is_not_written_again(
 
 
 def test_a_commit_that_is_applied_late_never_overwrites_newer_contents(
+    *,
     client: firestore.Client,
     client_at: Any,
     grpc_proxy: GrpcProxy,
