@@ -11,6 +11,7 @@ from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
 from media_watch_tasks.stores.sqlite.stores import SqliteStores
+from media_watch_tasks.testing.contracts.change_feed import ChangeFeedContract
 from media_watch_tasks.testing.contracts.media_state_store import MediaStateStoreContract
 
 
@@ -18,7 +19,7 @@ def apsw_database(path: str, *, synchronous: str) -> APSWDatabase:
     return APSWDatabase(path, timeout=0, thread_safe=False)
 
 
-class TestSqliteMediaStateStore(MediaStateStoreContract):
+class TestSqliteMediaStateStore(MediaStateStoreContract, ChangeFeedContract):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path

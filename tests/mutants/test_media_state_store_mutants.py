@@ -14,7 +14,8 @@ from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, PageDiff, PageRecord, ScanLease, SourceState
 from media_watch_tasks.stores.memory import media_state_store
-from media_watch_tasks.stores.memory.media_state_store import MemoryMediaStateStore, SourceEntry
+from media_watch_tasks.stores.memory.media_state_store import MemoryMediaStateStore
+from media_watch_tasks.stores.memory.source_entry import SourceEntry
 from media_watch_tasks.stores.sqlite import known_assets, migrations
 
 SUITE = "tests/contracts/test_media_state_store_memory.py::TestMemoryMediaStateStore"
@@ -195,7 +196,7 @@ class EveryLookIsAChange(MemoryMediaStateStore):
 
     def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
         super()._see(source, asset, baseline=baseline)
-        state = self._find(asset.source_id, asset.asset_id)
+        state = self.find(asset.source_id, asset.asset_id)
         assert state is not None
         self._put(source, attrs.evolve(state, unchanged_since_ns=self._clock.now_ns()))
 
@@ -205,9 +206,9 @@ class ChangesSettleAtOnce(MemoryMediaStateStore):
     """Keeps the time of the version before."""
 
     def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
-        before = self._find(asset.source_id, asset.asset_id)
+        before = self.find(asset.source_id, asset.asset_id)
         super()._see(source, asset, baseline=baseline)
-        state = self._find(asset.source_id, asset.asset_id)
+        state = self.find(asset.source_id, asset.asset_id)
         assert state is not None
         if before is not None:
             self._put(source, attrs.evolve(state, unchanged_since_ns=before.unchanged_since_ns))
@@ -216,7 +217,7 @@ class ChangesSettleAtOnce(MemoryMediaStateStore):
 @killed_by("test_a_version_that_no_baseline_recorded_is_not_marked")
 class OnceBaselineAlwaysBaseline(MemoryMediaStateStore):
     def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
-        before = self._find(asset.source_id, asset.asset_id)
+        before = self.find(asset.source_id, asset.asset_id)
         super()._see(source, asset, baseline=baseline or (before is not None and before.baseline))
 
 
@@ -248,7 +249,7 @@ class UnknownAssetsAreSeen(MemoryMediaStateStore):
 @killed_by("test_metadata_of_the_version_that_stands_there_stays")
 class LateMetadataWins(MemoryMediaStateStore):
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
-        known = self._find(source_id, asset_id)
+        known = self.find(source_id, asset_id)
         if known is not None:
             changed = attrs.evolve(known, metadata=metadata, metadata_fingerprint=fingerprint)
             self._put(self._sources[source_id], changed)

@@ -66,6 +66,8 @@ def fill(stores: SqliteStores) -> None:
     media.save_source(STATE)
     media.mark_missing(SOURCE, [b"d/c"])
     media.save_metadata(SOURCE, b"d/a", asset("d/a").fingerprint, METADATA)
+    media.move_asset(OTHER, b"d/c", asset("e/c", source=OTHER))
+    media.save_bookmark("reader", {"sequence": 3})
     tasks.enqueue_if_absent(
         [
             NewTask(route=ROUTE, asset_id=each.asset_id, fingerprint=each.fingerprint, due_ns=0, tags=frozenset({"t"}))
@@ -97,6 +99,14 @@ def check(stores: SqliteStores) -> None:
     assert described is not None
     assert described.current_metadata == METADATA
     assert [state.baseline for state in media.iterate_assets(OTHER)] == [False, True, True, True]
+    assert [(change.asset_id, change.state is None) for change in media.changes_since(0, source_id=OTHER)] == [
+        (b"d/a", False),
+        (b"d/b", False),
+        (b"\xff", False),
+        (b"d/c", True),
+        (b"e/c", False),
+    ]
+    assert media.bookmark("reader") == {"sequence": 3}
     counts = {state: count for state, count in tasks.counts().items() if count}
     assert counts == {TaskState.SUCCESS: 1, TaskState.FAILED: 1, TaskState.PENDING: 1}
     (delivered,) = tasks.delivered(ROUTE, [b"d/a"])

@@ -2,7 +2,7 @@
 
 from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
-from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
+from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
@@ -28,11 +28,13 @@ __all__ = [
     "AssetChange",
     "BatchItem",
     "BatchUploader",
+    "Bookmarks",
     "ByteSource",
     "ChangeFeed",
     "ChangesSource",
     "Checks",
     "Constraint",
+    "CountsByDirectory",
     "DescribesMedia",
     "FansOut",
     "Filters",

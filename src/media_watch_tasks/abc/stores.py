@@ -146,7 +146,7 @@ class MediaStateStore(ABC):
 
     @abstractmethod
     def forget_seen(self, source_id: str) -> None:
-        """Forget every asset and directory of a source, for a new baseline."""
+        """Forget every asset and directory of a source, its baseline and its last complete scan."""
 
     @abstractmethod
     def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:

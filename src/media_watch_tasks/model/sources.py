@@ -11,7 +11,16 @@ from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import DirectoryStamp
 
-__all__ = ["AssetState", "BaselineState", "KnownListing", "PageDiff", "PageRecord", "ScanLease", "SourceState"]
+__all__ = [
+    "AssetState",
+    "BaselineState",
+    "DirectoryTotals",
+    "KnownListing",
+    "PageDiff",
+    "PageRecord",
+    "ScanLease",
+    "SourceState",
+]
 
 
 class BaselineState(StrEnum):
@@ -142,3 +151,14 @@ class AssetState:
     def asset(self) -> MediaAsset:
         """The asset as it was last seen."""
         return MediaAsset(self.source_id, self.asset_id, self.fingerprint.size, self.fingerprint.mtime_ns, self.file_id)
+
+
+@attrs.frozen
+class DirectoryTotals:
+    """What is known of the assets that stand in one directory (not below it)."""
+
+    directory: bytes
+    present: int
+    missing: int
+    size: int
+    """Bytes of the present ones."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -14,41 +13,27 @@ from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.identity import Fingerprint, is_below, join, order_key, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import ScanPage
-from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord, ScanLease, SourceState
+from media_watch_tasks.model.sources import (
+    AssetState,
+    BaselineState,
+    KnownListing,
+    PageDiff,
+    PageRecord,
+    ScanLease,
+    SourceState,
+)
+from media_watch_tasks.stores.memory.changes import MemoryChanges
+from media_watch_tasks.stores.memory.source_entry import SourceEntry
 
-__all__ = ["MemoryMediaStateStore", "SourceEntry"]
-
-
-@attrs.define
-class SourceEntry:
-    """Everything that is known of one source."""
-
-    state: SourceState
-    token: int = 0
-    held_until_ns: int | None = None
-    """End of the scan lease by the boot clock; None while nobody holds it."""
-    boot_id: str = ""
-    listed: set[bytes] = attrs.field(factory=set)
-    listings: dict[bytes, KnownListing] = attrs.field(factory=dict)
-    absent: dict[bytes, int] = attrs.field(factory=dict)
-    """Asset id and the number of the scan that did not find it."""
-    assets: dict[bytes, dict[bytes, AssetState]] = attrs.field(factory=dict)
-    """By directory, then by name."""
-
-    def all_assets(self) -> Iterator[AssetState]:
-        """Present and missing ones, in the order of a scan."""
-        for directory in sorted(self.assets, key=order_key):
-            inside = self.assets[directory]
-            yield from (inside[name] for name in sorted(inside))
+__all__ = ["MemoryMediaStateStore"]
 
 
-class MemoryMediaStateStore(MediaStateStore):
+class MemoryMediaStateStore(MemoryChanges, MediaStateStore):
     """What is known of the sources, gone when the process ends: for tests and trials. It shares no transaction."""
 
     def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__()
         self._clock = clock or SystemClock()
-        self._lock = threading.RLock()
-        self._sources: dict[str, SourceEntry] = {}
 
     def source(self, source_id: str) -> SourceState:
         """See `MediaStateStore`."""
@@ -181,12 +166,13 @@ class MemoryMediaStateStore(MediaStateStore):
     def move_asset(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
         """See `MediaStateStore`."""
         with self._lock:
-            known = self._find(source_id, asset_id)
+            known = self.find(source_id, asset_id)
             if known is None:
                 return False
             source = self._sources[source_id]
             directory, name = split(asset_id)
             del source.assets[directory][name]
+            self.count_change(source, asset_id)
             source.absent.pop(asset_id, None)
             source.absent.pop(to.asset_id, None)
             moved = attrs.evolve(
@@ -220,12 +206,18 @@ class MemoryMediaStateStore(MediaStateStore):
                 source.listed.clear()
                 source.listings.clear()
                 source.absent.clear()
+                gone = [state.asset_id for state in source.all_assets()]
                 source.assets.clear()
+                for asset_id in gone:
+                    self.count_change(source, asset_id)
+                source.state = attrs.evolve(
+                    source.state, baseline=BaselineState.NONE, checkpoint=None, last_complete_ns=None
+                )
 
     def assets(self, source_id: str, asset_ids: Sequence[bytes]) -> Sequence[AssetState | None]:
         """See `MediaStateStore`."""
         with self._lock:
-            return tuple(self._find(source_id, asset_id) for asset_id in asset_ids)
+            return tuple(self.find(source_id, asset_id) for asset_id in asset_ids)
 
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
         """See `MediaStateStore`."""
@@ -238,7 +230,7 @@ class MemoryMediaStateStore(MediaStateStore):
         """See `MediaStateStore`."""
         with self._lock:
             for asset_id, fingerprint in found.items():
-                known = self._find(source_id, asset_id)
+                known = self.find(source_id, asset_id)
                 if known is not None:
                     asset = MediaAsset(source_id, asset_id, *fingerprint, known.file_id)
                     self._see(self._sources[source_id], asset, baseline=False)
@@ -248,7 +240,7 @@ class MemoryMediaStateStore(MediaStateStore):
         now, marked = self._clock.now_ns(), 0
         with self._lock:
             for asset_id in asset_ids:
-                known = self._find(source_id, asset_id)
+                known = self.find(source_id, asset_id)
                 if known is not None:
                     self._sources[source_id].absent.pop(asset_id, None)
                 if known is not None and known.missing_since_ns is None:
@@ -259,7 +251,7 @@ class MemoryMediaStateStore(MediaStateStore):
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
         """See `MediaStateStore`."""
         with self._lock:
-            known = self._find(source_id, asset_id)
+            known = self.find(source_id, asset_id)
             if known is None or (known.current_metadata is not None and fingerprint != known.fingerprint):
                 return
             described = attrs.evolve(known, metadata=metadata, metadata_fingerprint=fingerprint)
@@ -300,19 +292,17 @@ class MemoryMediaStateStore(MediaStateStore):
         source = self._sources.get(lease.source_id)
         return source is not None and source.token == lease.token and source.held_until_ns is not None
 
-    def _find(self, source_id: str, asset_id: bytes) -> AssetState | None:
-        directory, name = split(asset_id)
-        source = self._sources.get(source_id)
-        return source.assets.get(directory, {}).get(name) if source else None
-
     def _put(self, source: SourceEntry, state: AssetState) -> None:
         directory, name = split(state.asset_id)
-        source.assets.setdefault(directory, {})[name] = state
+        inside = source.assets.setdefault(directory, {})
+        if inside.get(name) != state:
+            self.count_change(source, state.asset_id)
+        inside[name] = state
 
     def _see(self, source: SourceEntry, asset: MediaAsset, *, baseline: bool) -> None:
         source.absent.pop(asset.asset_id, None)
         now = self._clock.now_ns()
-        known = self._find(asset.source_id, asset.asset_id)
+        known = self.find(asset.source_id, asset.asset_id)
         if known is None:
             state = AssetState(
                 source_id=asset.source_id,

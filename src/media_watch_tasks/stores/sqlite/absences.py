@@ -10,6 +10,7 @@ from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key, split
 from media_watch_tasks.model.scans import DirectoryStamp, ScanPage
 from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
+from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets, asset_state
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
@@ -90,8 +91,12 @@ _PLACE = f"SELECT id FROM directory WHERE source = {_SOURCE} AND path = ?"  # no
 _ADD_PLACE = "INSERT INTO directory (source, path) SELECT id, ? FROM source WHERE source_id = ? RETURNING id"
 _FORGET_ASSET = "DELETE FROM {table} WHERE directory = ? AND name = ?"
 _MOVE_ASSET = """
-UPDATE asset SET directory = ?, name = ?, size = ?, mtime_ns = ?, file_id = ?, missing_since_ns = NULL
+UPDATE asset SET directory = ?, name = ?, size = ?, mtime_ns = ?, file_id = ?, missing_since_ns = NULL, sequence = ?
 WHERE directory = ? AND name = ?
+"""
+_LEAVE = """
+INSERT INTO asset_removed (source, path, name, sequence) VALUES (?, ?, ?, ?)
+ON CONFLICT (source, path, name) DO UPDATE SET sequence = excluded.sequence
 """
 _MOVE_METADATA = "UPDATE metadata SET directory = ?, name = ? WHERE directory = ? AND name = ?"
 
@@ -148,12 +153,14 @@ class Absences(KnownAssets):
                 return False
             ((source_row, origin),) = known
             ((target,),) = execute(_PLACE, (source, path)) or execute(_ADD_PLACE, (path, source))
+            left, arrived = take_sequences(self.database, 2)
             if (origin, old_name) != (target, name):
+                execute(_LEAVE, (source_row, old_path, old_name, left))
                 for table in ("metadata", "asset"):
                     execute(_FORGET_ASSET.format(table=table), (target, name))
             self.unmark(source_row, origin, [old_name])
             self.unmark(source_row, target, [name])
-            version = (to.size, to.mtime_ns, file_id_to_sql(to.file_id))
+            version = (to.size, to.mtime_ns, file_id_to_sql(to.file_id), arrived)
             execute(_MOVE_ASSET, (target, name, *version, origin, old_name))
             execute(_MOVE_METADATA, (target, name, origin, old_name))
             for directory in {origin, target}:

@@ -10,6 +10,7 @@ from typing import Any
 from media_watch_tasks.model.identity import Fingerprint, join, order_key, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.sources import AssetState
+from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
 from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, from_order_key
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
@@ -37,12 +38,13 @@ _FROM_START = _PRESENT.format(behind="")
 _REST_OF_DIRECTORY = _PRESENT.format(behind="AND d.path = ? AND a.name > ?")
 _NEXT_DIRECTORIES = _PRESENT.format(behind="AND d.path > ?")
 _SEE_AGAIN = """
-UPDATE asset SET size = ?, mtime_ns = ?, unchanged_since_ns = ?, missing_since_ns = NULL, baseline = 0
+UPDATE asset SET size = ?, mtime_ns = ?, unchanged_since_ns = ?, missing_since_ns = NULL, baseline = 0, sequence = ?
 WHERE directory = ? AND name = ? AND ((size, mtime_ns) <> (?, ?) OR missing_since_ns IS NOT NULL)
 RETURNING 1
 """
 _MARK_MISSING = """
-UPDATE asset SET missing_since_ns = ? WHERE directory = ? AND name = ? AND missing_since_ns IS NULL RETURNING 1
+UPDATE asset SET missing_since_ns = ?, sequence = ?
+WHERE directory = ? AND name = ? AND missing_since_ns IS NULL RETURNING 1
 """
 _ANY_MARK = "SELECT 1 FROM absent_asset WHERE source = ? AND directory = ? LIMIT 1"
 _UNMARK = "DELETE FROM absent_asset WHERE source = ? AND directory = ? AND name = ?"
@@ -54,12 +56,14 @@ SELECT a.directory, a.name, ?, ?, ?
 FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id
 WHERE d.source = {_SOURCE} AND d.path = ? AND a.name = ?
 ON CONFLICT (directory, name) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, json = excluded.json
-WHERE (metadata.size, metadata.mtime_ns) = (excluded.size, excluded.mtime_ns)
+WHERE (metadata.size, metadata.mtime_ns) = (excluded.size, excluded.mtime_ns) AND metadata.json <> excluded.json
     OR (metadata.size, metadata.mtime_ns) <> (
         SELECT a.size, a.mtime_ns FROM asset AS a
         WHERE a.directory = metadata.directory AND a.name = metadata.name
     )
+RETURNING directory
 """  # noqa: S608 - made of constants
+_DESCRIBED = "UPDATE asset SET sequence = ? WHERE directory = ? AND name = ?"
 _COUNT = f"""
 SELECT count(*), count(a.missing_since_ns)
 FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id
@@ -69,6 +73,15 @@ _FORGET = tuple(
     f"DELETE FROM {table} WHERE directory IN (SELECT id FROM directory WHERE source = {_SOURCE})"  # noqa: S608 - as above
     for table in ("metadata", "absent_asset", "directory_listing", "asset")
 )
+# A source without baseline: what is forgotten is not gone, it has to be found again.
+_FORGET_BASELINE = "UPDATE source SET baseline = 'none', checkpoint = NULL, last_complete_ns = NULL WHERE source_id = ?"
+_KNOWN_AND_GONE = f"""
+INSERT INTO asset_removed (source, path, name, sequence)
+SELECT d.source, d.path, a.name, ? + row_number() OVER ()
+FROM directory AS d CROSS JOIN asset AS a ON a.directory = d.id
+WHERE d.source = {_SOURCE}
+ON CONFLICT (source, path, name) DO UPDATE SET sequence = excluded.sequence
+"""  # noqa: S608 - made of constants
 _FORGET_DIRECTORIES = f"DELETE FROM directory WHERE source = {_SOURCE}"  # noqa: S608 - made of constants
 
 
@@ -100,9 +113,9 @@ class KnownAssets(SharesDatabase):
         """See `MediaStateStore`. Assets that are not known are passed over: the next scan says that they are new."""
         now = self.clock.now_ns()
 
-        def see_again(directory: int, asset_id: bytes) -> bool:
+        def see_again(directory: int, asset_id: bytes, sequence: int) -> bool:
             fingerprint = found[asset_id]
-            values = (*fingerprint, now, directory, split(asset_id)[1], *fingerprint)
+            values = (*fingerprint, now, sequence, directory, split(asset_id)[1], *fingerprint)
             return bool(self.database.execute(_SEE_AGAIN, values))
 
         self._write_each(source_id, found, see_again)
@@ -111,22 +124,28 @@ class KnownAssets(SharesDatabase):
         """See `MediaStateStore`."""
         now = self.clock.now_ns()
 
-        def mark(directory: int, asset_id: bytes) -> bool:
-            return bool(self.database.execute(_MARK_MISSING, (now, directory, split(asset_id)[1])))
+        def mark(directory: int, asset_id: bytes, sequence: int) -> bool:
+            return bool(self.database.execute(_MARK_MISSING, (now, sequence, directory, split(asset_id)[1])))
 
         return self._write_each(source_id, asset_ids, mark)
 
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
         """See `MediaStateStore`. Nothing is kept of an asset that is not known, nor in place of a current version's."""
-        values = (*fingerprint, to_sql(metadata.to_json()), to_sql(source_id), *_place(asset_id))
+        path, name = _place(asset_id)
+        values = (*fingerprint, to_sql(metadata.to_json()), to_sql(source_id), path, name)
         with self.transaction():
-            self.database.execute(_WRITE_METADATA, values)
+            for (directory,) in self.database.execute(_WRITE_METADATA, values):
+                (sequence,) = take_sequences(self.database, 1)
+                self.database.execute(_DESCRIBED, (sequence, directory, name))
 
     def forget_seen(self, source_id: str) -> None:
         """See `MediaStateStore`."""
         source = (to_sql(source_id),)
         with self.transaction():
-            for statement in (*_FORGET, _FORGET_DIRECTORIES):
+            known = sum(self.count_assets(source_id))
+            first = take_sequences(self.database, known).start
+            self.database.execute(_KNOWN_AND_GONE, (first - 1, *source))
+            for statement in (*_FORGET, _FORGET_DIRECTORIES, _FORGET_BASELINE):
                 self.database.execute(statement, source)
 
     def count_assets(self, source_id: str) -> tuple[int, int]:
@@ -139,8 +158,8 @@ class KnownAssets(SharesDatabase):
         if names and self.database.execute(_ANY_MARK, (source, directory)):
             self.database.executemany(_UNMARK, [(source, directory, name) for name in names])
 
-    def _write_each(self, source_id: str, asset_ids: Iterable[bytes], write: Callable[[int, bytes], bool]) -> int:
-        """Call `write(directory, asset_id)` for the assets of known directories; how often it said that it wrote."""
+    def _write_each(self, source_id: str, asset_ids: Iterable[bytes], write: Callable[[int, bytes, int], bool]) -> int:
+        """Call `write(directory, asset_id, sequence)` for assets of known directories; how often it wrote."""
         by_directory: dict[bytes, list[bytes]] = {}
         for asset_id in asset_ids:
             by_directory.setdefault(_place(asset_id)[0], []).append(asset_id)
@@ -150,7 +169,8 @@ class KnownAssets(SharesDatabase):
         with self.transaction():
             for path, inside in by_directory.items():
                 for source, directory in self.database.execute(_DIRECTORY, (to_sql(source_id), path)):
-                    written = sum(write(directory, asset_id) for asset_id in inside)
+                    sequences = take_sequences(self.database, len(inside))
+                    written = sum(map(write, [directory] * len(inside), inside, sequences))
                     self.unmark(source, directory, [split(asset_id)[1] for asset_id in inside])
                     if written:
                         refresh_digest(self.database, directory)

@@ -12,6 +12,7 @@ from media_watch_tasks.model.identity import display_text, join, order_key, spli
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import KnownListing, PageDiff, PageRecord, ScanLease
 from media_watch_tasks.stores.sqlite.absences import LISTING_COLUMNS, Absences, listing_from_row
+from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.page_digest import listing_digest, refresh_digest
 from media_watch_tasks.stores.sqlite.path_codec import file_id_to_sql
@@ -51,8 +52,8 @@ ON CONFLICT (source, path) DO UPDATE SET listed = max(listed, excluded.listed), 
 RETURNING id
 """
 _INSERT_ASSET = """
-INSERT INTO asset (directory, name, size, mtime_ns, file_id, unchanged_since_ns, first_seen_ns, baseline)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO asset (directory, name, size, mtime_ns, file_id, unchanged_since_ns, first_seen_ns, baseline, sequence)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (directory, name) DO
 """
 _WRITE_NEW = _INSERT_ASSET + "NOTHING"
@@ -71,7 +72,7 @@ UPDATE SET
         WHEN (size, mtime_ns) = (excluded.size, excluded.mtime_ns) THEN baseline
         ELSE baseline AND excluded.baseline
     END,
-    missing_since_ns = NULL
+    missing_since_ns = NULL, sequence = excluded.sequence
 WHERE (size, mtime_ns) <> (excluded.size, excluded.mtime_ns) OR missing_since_ns IS NOT NULL
     OR file_id IS NOT excluded.file_id
 """
@@ -152,7 +153,10 @@ class ScannedPages(ScanLeases, Absences):
         return bool(rows and rows[0][0])
 
     def _write_assets(self, directory: int, rows: list[Row], record: PageRecord) -> None:
-        values = [(directory, *row) for row in rows]
+        if not rows:
+            return
+        sequences = take_sequences(self.database, len(rows))
+        values = [(directory, *row, sequence) for row, sequence in zip(rows, sequences, strict=True)]
         before = self.database.total_changes()
         try:
             self.database.executemany(_WRITE_NEW, values)

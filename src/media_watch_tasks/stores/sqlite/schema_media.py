@@ -68,7 +68,8 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         children BLOB NOT NULL
     )
     """,
-    # file_id has no type: an integer, or a BLOB where it exceeds 64 bits (see path_codec).
+    # file_id has no type: an integer, or a BLOB where it exceeds 64 bits (see path_codec). sequence: of the latest
+    # change, see change_sequence.
     """
     CREATE TABLE asset (
         directory INTEGER NOT NULL,
@@ -80,11 +81,30 @@ MEDIA_SCHEMA: tuple[str, ...] = (
         first_seen_ns INTEGER NOT NULL,
         missing_since_ns INTEGER,
         baseline INTEGER NOT NULL DEFAULT 0,
+        sequence INTEGER NOT NULL,
         PRIMARY KEY (directory, name)
     ) WITHOUT ROWID
     """,
     # For files that were moved: who else had this time and size? The time first: files of one folder are of one time.
     "CREATE INDEX asset_version ON asset (mtime_ns, size)",
+    # The change feed: new entries go to its end, where no page is split.
+    "CREATE INDEX asset_sequence ON asset (sequence)",
+    # Assets that were moved away or forgotten. The tombstone of a path where an asset stands again counts for nothing.
+    """
+    CREATE TABLE asset_removed (
+        source INTEGER NOT NULL,
+        path BLOB NOT NULL,
+        name BLOB NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (source, path, name)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX asset_removed_sequence ON asset_removed (sequence)",
+    # One row: the latest sequence that was given out.
+    "CREATE TABLE change_sequence (id INTEGER PRIMARY KEY CHECK (id = 1), last INTEGER NOT NULL)",
+    "INSERT INTO change_sequence VALUES (1, 0)",
+    # state: a JSON object of the reader's own.
+    "CREATE TABLE change_bookmark (reader TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID",
     # Candidates for absence, and the first scan that did not find them.
     """
     CREATE TABLE absent_asset (

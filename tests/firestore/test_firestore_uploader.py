@@ -1,0 +1,315 @@
+"""FirestoreUploader under a TaskManager, chained, and where things go wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import firestore
+
+from media_watch_tasks import (
+    AuthenticationRequiredError,
+    ConfigurationError,
+    LocalMediaResolver,
+    LocalMediaScanner,
+    SqliteStores,
+    TaskManager,
+    TaskManagerOptions,
+    TaskState,
+    TransientError,
+    Uploader,
+    UploadReceipt,
+)
+from media_watch_tasks.abc import BatchItem, FindsExisting
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.errors import LeaseLost
+from media_watch_tasks.firestore import DocumentMapping, FirestoreUploader
+from media_watch_tasks.testing.clock import FakeClock
+from media_watch_tasks.testing.fakes import FakeContext, FakeResolver, FakeTree
+from media_watch_tasks.uploaders import DirectoryUploader
+
+GrpcProxy = Any
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    return folder
+
+
+def manager_of(stores: SqliteStores, folder: Path, uploader: Uploader) -> TaskManager:
+    return TaskManager(
+        media_scanner=LocalMediaScanner(folder, source_id="archive"),
+        media_resolver=LocalMediaResolver(folder, source_id="archive"),
+        media_state_store=stores.media_state,
+        task_store=stores.tasks,
+        uploader=uploader,
+        options=TaskManagerOptions(settle_for=timedelta(0)),
+    )
+
+
+def items_of(uploader: Uploader, count: int, **settings: Any) -> list[BatchItem]:
+    tree = FakeTree("nas")
+    resolver = FakeResolver(tree)
+    made = []
+    for number in range(count):
+        media = resolver.resolve_for_upload(tree.put(f"{number}.mp4", b"x" * (number + 1)), cancel=CancelToken())
+        made.append(BatchItem(media, FakeContext.for_media(media, destination_id=uploader.destination_id, **settings)))
+    return made
+
+
+def test_a_manager_delivers_in_batches_and_writes_each_document_once(
+    client_at: Any, client: firestore.Client, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path
+) -> None:
+    uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None)
+    with manager_of(stores, folder, uploader) as manager:
+        manager.initialize_baseline()
+        for number in range(60):
+            (folder / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+        manager.run_once()
+        assert manager.counts()[TaskState.SUCCESS] == 60
+        commits = len(grpc_proxy.commits)
+        assert commits < 60
+        manager.run_once()
+        assert len(grpc_proxy.commits) == commits
+        found = {each.get("path"): each.to_dict() for each in client.collection("files").stream()}
+        assert set(found) == {f"{number}.mp4" for number in range(60)}
+        task, *_ = manager.tasks(states=[TaskState.SUCCESS])
+        assert found[task.display]["key"] == task.key
+        assert task.receipt is not None
+        assert client.document(task.receipt.remote_id).get().get("path") == task.display
+        (folder / "5.mp4").write_bytes(b"another version")
+        manager.run_once()
+        assert len(list(client.collection("files").stream())) == 60
+        assert manager.verify(sample=60).good == 60
+
+
+@pytest.mark.parametrize("status", ["PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED"])
+def test_trouble_of_the_destination_pauses_it_and_costs_no_attempt(
+    *, client_at: Any, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path, faults: Any, status: str
+) -> None:
+    uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None, clock=FakeClock())
+    with manager_of(stores, folder, uploader) as manager:
+        manager.initialize_baseline()
+        for number in range(20):
+            (folder / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+        grpc_proxy.faults = faults(status, share=1)
+        manager.run_once()
+        tasks = manager.tasks()
+        assert len(tasks) == 20
+        assert {(task.state, task.attempts) for task in tasks} == {(TaskState.PENDING, 0)}
+        assert stores.tasks.pauses()
+
+
+def test_an_answer_that_was_lost_is_found_and_nothing_is_written_twice(
+    *, client_at: Any, client: firestore.Client, grpc_proxy: GrpcProxy, stores: SqliteStores, folder: Path, faults: Any
+) -> None:
+    uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None, clock=FakeClock())
+    with manager_of(stores, folder, uploader) as manager:
+        manager.initialize_baseline()
+        for number in range(5):
+            (folder / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+        grpc_proxy.faults = faults("lost INTERNAL", share=1)
+        manager.run_once()
+        assert manager.counts()[TaskState.FAILED] == 5
+        before = {each.id: each.update_time for each in client.collection("files").stream()}
+        commits = len(grpc_proxy.commits)
+        grpc_proxy.faults = faults()
+        manager.process(force=True)
+        assert manager.counts()[TaskState.SUCCESS] == 5
+        assert len(grpc_proxy.commits) == commits
+        assert {each.id: each.update_time for each in client.collection("files").stream()} == before
+
+
+def test_a_refused_document_fails_alone(client: firestore.Client) -> None:
+    class Poisoned(DocumentMapping):
+        def fields(self, entry: Any) -> Any:
+            fields = dict(super().fields(entry))
+            return {**fields, "blob": b"x" * 1_200_000} if entry.asset.name == b"7.mp4" else fields
+
+    uploader = FirestoreUploader(client, mapping=Poisoned(), ramp=None)
+    items = items_of(uploader, 500)
+    outcomes = {each.key: each for each in uploader.upload_batch(items, cancel=CancelToken())}
+    assert len(outcomes) == 500
+    failed = [each for each in outcomes.values() if each.error is not None]
+    assert [each.key for each in failed] == [items[7].context.key]
+    assert "7.mp4" not in {each.get("path") for each in client.collection("files").stream()}
+    ((total,),) = client.collection("files").count().get()
+    assert total.value == 499
+
+
+def test_items_whose_lease_is_lost_are_left_out_and_the_others_delivered(client: firestore.Client) -> None:
+    uploader = FirestoreUploader(client, ramp=None)
+    items = items_of(uploader, 10)
+    for item in items[:3]:
+        item.context.lose_lease = True  # type: ignore[attr-defined]  # of FakeContext
+    outcomes = {each.key: each.error for each in uploader.upload_batch(items, cancel=CancelToken())}
+    assert [type(outcomes[item.context.key]) for item in items] == [LeaseLost] * 3 + [type(None)] * 7
+    ((total,),) = client.collection("files").count().get()
+    assert total.value == 7
+
+
+def test_bytes_are_not_read_unless_their_hash_is_asked_for(client: firestore.Client) -> None:
+    for hash_content in (False, True):
+        uploader = FirestoreUploader(client, hash_content=hash_content, ramp=None)
+        (item,) = items_of(uploader, 1)
+        receipt = uploader.upload(item.media, item.context)
+        assert (item.context.bytes_read > 0) == hash_content  # type: ignore[attr-defined]  # of FakeContext
+        stored = client.document(receipt.remote_id).get().get("sha256")
+        assert (stored is not None) == hash_content
+        assert stored == receipt.sha256
+
+
+def test_an_asset_without_a_place_in_the_mapping_is_no_failure(client: firestore.Client) -> None:
+    class Nowhere(DocumentMapping):
+        def path(self, source_id: str, asset_id: bytes) -> str | None:
+            return None
+
+    uploader = FirestoreUploader(client, mapping=Nowhere(), ramp=None)
+    (item,) = items_of(uploader, 1)
+    assert uploader.upload(item.media, item.context).remote_id is None
+    assert uploader.find_existing(item.media, item.context) is None
+
+
+class Counting(Uploader, FindsExisting):
+    """A destination of bytes that counts, and keeps what it got by key."""
+
+    destination_id = "counting"
+
+    def __init__(self) -> None:
+        self.uploads = 0
+        self.kept: dict[str, UploadReceipt] = {}
+        self.previous: list[UploadReceipt | None] = []
+        self.closed = False
+
+    def upload(self, media: Any, context: Any) -> UploadReceipt:
+        self.uploads += 1
+        self.previous.append(context.previous)
+        with media.open() as body:
+            context.watch(body).read()
+        context.confirm()
+        self.kept[context.key] = UploadReceipt(f"object/{self.uploads}", size=media.size, details={"a": "b"})
+        return self.kept[context.key]
+
+    def find_existing(self, media: Any, context: Any) -> UploadReceipt | None:
+        return self.kept.get(context.key)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_receipt_of_a_chained_uploader_is_in_the_document_and_in_ours(client: firestore.Client) -> None:
+    chained = Counting()
+    with FirestoreUploader(client, chained=chained, ramp=None) as uploader:
+        assert uploader.destination_id.endswith("+counting")
+        (item,) = items_of(uploader, 1)
+        receipt = uploader.upload(item.media, item.context)
+        stored = client.document(receipt.remote_id).get().get("receipt")
+        assert stored["remote_id"] == "object/1"
+        assert stored["details"] == {"a": "b"}
+        again = FakeContext.for_media(item.media, destination_id=uploader.destination_id, previous=receipt)
+        uploader.upload(item.media, again)
+        assert chained.previous == [
+            None,
+            chained.kept[item.context.key].__class__("object/1", size=1, details={"a": "b"}),
+        ]
+    assert chained.closed
+
+
+def test_bytes_that_are_delivered_are_not_sent_again_for_their_document(
+    client_at: Any, grpc_proxy: GrpcProxy, faults: Any
+) -> None:
+    chained = Counting()
+    uploader = FirestoreUploader(client_at(grpc_proxy.port), chained=chained, ramp=None, clock=FakeClock())
+    (item,) = items_of(uploader, 1)
+    grpc_proxy.faults = faults("INTERNAL", share=1)
+    with pytest.raises(TransientError):
+        uploader.upload(item.media, item.context)
+    grpc_proxy.faults = faults()
+    # An attempt that saw the delivery remembers it; one that died before it could say so asks the destination.
+    for state in (item.context.resume_state, None):
+        context = FakeContext.for_media(
+            item.media, destination_id=uploader.destination_id, attempt=2, resume_state=state
+        )
+        assert uploader.find_existing(item.media, context) is None or state is None
+        uploader.upload(item.media, context)
+        assert chained.uploads == 1
+
+
+def test_a_chain_keeps_bytes_and_documents_together_under_a_manager(
+    client: firestore.Client, stores: SqliteStores, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bytes").mkdir()
+    uploader = FirestoreUploader(client, chained=DirectoryUploader(tmp_path / "bytes"), ramp=None)
+    with manager_of(stores, folder, uploader) as manager:
+        manager.initialize_baseline()
+        for number in range(30):
+            (folder / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+        manager.run_once()
+        assert manager.counts()[TaskState.SUCCESS] == 30
+        for each in client.collection("files").stream():
+            delivered = tmp_path / "bytes" / each.get("receipt")["remote_id"]
+            assert delivered.stat().st_size == each.get("size")
+            assert each.get("sha256") == each.get("receipt")["sha256"]
+        assert manager.verify(sample=30).good == 30
+
+
+def test_check_reaches_the_database_and_names_what_is_wrong(
+    client_at: Any, client: firestore.Client, grpc_proxy: GrpcProxy, faults: Any
+) -> None:
+    uploader = FirestoreUploader(client_at(grpc_proxy.port))
+    uploader.check()
+    assert not list(client.collections())
+    grpc_proxy.faults = faults("PERMISSION_DENIED", share=1)
+    with pytest.raises(AuthenticationRequiredError, match=r"roles/datastore\.user"):
+        uploader.check()
+
+
+def test_a_client_of_its_own_is_closed_and_one_given_stays_open(
+    monkeypatch: pytest.MonkeyPatch, emulator_port: int, project: str, client: firestore.Client
+) -> None:
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{emulator_port}")
+    own = FirestoreUploader(project=project)
+    closed: list[bool] = []
+    monkeypatch.setattr(firestore.Client, "close", lambda _client: closed.append(True))
+    own.check()
+    own.close()
+    assert closed == [True]
+    FirestoreUploader(client).close()
+    assert closed == [True]
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("FIRESTORE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_missing_credentials_are_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(AuthenticationRequiredError, match="gcloud auth application-default login") as caught:
+        FirestoreUploader(project="p")
+    assert caught.value.party == "destination"
+    with pytest.raises(ConfigurationError, match=r"nowhere\.json"):
+        FirestoreUploader(credentials_file=str(tmp_path / "nowhere.json"))
+    secret = tmp_path / "broken.json"
+    secret.write_text('{"private_key": "do-not-show"')
+    with pytest.raises(ConfigurationError, match=r"broken\.json") as refused:
+        FirestoreUploader(credentials_file=str(secret))
+    assert "do-not-show" not in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [0, 501])
+def test_a_senseless_batch_size_is_refused(client: firestore.Client, size: int) -> None:
+    with pytest.raises(ConfigurationError, match="batch_size"):
+        FirestoreUploader(client, batch_size=size)
+
+
+def test_a_senseless_timeout_is_refused(client: firestore.Client) -> None:
+    with pytest.raises(ConfigurationError, match="timeout"):
+        FirestoreUploader(client, timeout=timedelta(0))
