@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
+from media_watch_tasks.model.uploads import Stage
 
 __all__ = ["CHUNK", "Body", "MediaBody", "MultipartBody"]
 
@@ -89,6 +90,8 @@ class MediaBody:
         if held:
             yield held
         self._complete = True
+        # From here on the other side is at work: it takes in what it has got, and answers.
+        self._context.progress(self.length, total=self.length, stage=Stage.FINALISE)
 
     def _read(self) -> Iterator[bytes]:
         with closing(whole_file(self._media)) as stream:

@@ -136,7 +136,7 @@ class HttpSession:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         body: Body | bytes | None = None,
         json: object = None,
         expected: Collection[int] = DONE,
@@ -149,7 +149,7 @@ class HttpSession:
         Args:
             method: PUT, POST and so on.
             url: absolute.
-            headers: of this request; not for credentials, as they go to any origin.
+            headers: of this request, asked for anew if it is sent again; they go to any origin: no credentials.
             body: sent with its length; a `Body` is iterated anew if the request has to be sent again.
             json: sent as the body, instead.
             expected: every other status raises what `error_for` makes of it.
@@ -166,20 +166,24 @@ class HttpSession:
         """
         if cancel is not None:
             cancel.raise_if_cancelled()
-        given = dict(headers or {})
         if json is not None:
             body = dumps(json).encode()
-            given.setdefault("Content-Type", "application/json")
         sent = BytesBody(body) if isinstance(body, bytes) else body
         own = authenticated and same_origin(url, self._origin)
-        answer, generation = self._send(method, url, headers=given, body=sent, own=own, cancel=cancel, sink=sink)
+        given = headers or {}
+        basic = _BASE if json is None else _BASE | {"Content-Type": "application/json"}
+
+        def send() -> tuple[Answer, int | None]:
+            return self._send(method, url, basic, headers=given, body=sent, own=own, cancel=cancel, sink=sink)
+
+        answer, generation = send()
         if (
             answer.status == _UNAUTHORIZED
             and generation is not None
             and self._auth is not None
             and self._auth.refused(generation)
         ):
-            answer, _ = self._send(method, url, headers=given, body=sent, own=own, cancel=cancel, sink=sink)
+            answer, _ = send()
         if answer.status not in expected:
             raise error_for(answer, clock=self.clock)
         if sent is not None and not sent.complete and answer.status < 300:  # noqa: PLR2004 - the class of good statuses
@@ -206,22 +210,23 @@ class HttpSession:
         self,
         method: str,
         url: str,
+        basic: Mapping[str, str],
         *,
-        headers: Mapping[str, str],
+        headers: Headers,
         body: Body | None,
         own: bool,
         cancel: CancelToken | None,
         sink: Callable[[bytes], object] | None,
     ) -> tuple[Answer, int | None]:
         generation = None
-        merged = dict(_BASE)
+        merged = dict(basic)
         if own:
             if self._headers is not None:
                 _set(merged, asked(self._headers) if callable(self._headers) else self._headers)
             if self._auth is not None:
                 generation, credentials = self._auth.current()
                 _set(merged, credentials)
-        _set(merged, headers)
+        _set(merged, asked(headers) if callable(headers) else headers)
         _checked(merged)
         call = self._backend.Call(
             method=method, url=url, headers=merged, body=body, merge=own and not self._owns_client, sink=sink
