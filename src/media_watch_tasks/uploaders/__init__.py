@@ -3,6 +3,7 @@
 from media_watch_tasks.uploaders.asynchronous import CHUNK_SIZE, AsyncUploader, iter_chunks
 from media_watch_tasks.uploaders.directory import DirectoryUploader
 from media_watch_tasks.uploaders.http import HttpUploader
+from media_watch_tasks.uploaders.tus import TusUploader
 from media_watch_tasks.uploaders.wrappers import AllOf
 
-__all__ = ["CHUNK_SIZE", "AllOf", "AsyncUploader", "DirectoryUploader", "HttpUploader", "iter_chunks"]
+__all__ = ["CHUNK_SIZE", "AllOf", "AsyncUploader", "DirectoryUploader", "HttpUploader", "TusUploader", "iter_chunks"]

@@ -59,8 +59,8 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
         client: an `httpx2.Client` of the application, see `new_client`; it is not closed.
         verify_response: looks at the answer; see `VerifyResponse`.
         expected: statuses that mean that the bytes are durable. 202 does not, unless the server says otherwise.
-        if_exists: PUT only. `refuse`: a new file is sent with `If-None-Match: *`, a newer version of a delivered one with
-            `If-Match` and the ETag of its receipt: a server that knows these headers then overwrites no stranger.
+        if_exists: PUT only. `refuse`: a new file is sent with `If-None-Match: *`, and a newer version with `If-Match`
+            and the ETag of the earlier one's receipt: a server that knows these headers then overwrites no stranger.
             `replace`: neither is sent.
         digest: send `Repr-Digest` and `Content-Digest`: `known`: where the hash is known without reading the file
             twice, as it is up to 1 MiB; `always`: larger files are hashed first; `never`. Not with forms.
@@ -205,7 +205,7 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
         return self._stored.verify(receipt, headers=headers)
 
     def check(self) -> None:
-        """Ask for the folder of the template (HEAD): no connection, refused credentials and server errors are raised."""
+        """Ask for the folder of the template (HEAD); no connection, refused credentials and server errors are raised."""
         self._stored.check()
 
     def close(self) -> None:
@@ -234,29 +234,29 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
     def _receipt(
         self, answer: Answer, media: ResolvedMedia, context: UploadContext, *, sha256: str | None
     ) -> UploadReceipt:
-        what = f"{self._method} {shown(answer.url)}"
         try:
-            location = answer.location or (answer.url if self._method == "PUT" else None)
-            url = None if location is None else shown(location)
-            stored = stored_sha256(answer.headers)
-            if stored is not None and stored != sha256:
-                raise TransientError(
-                    f"{self._method} {shown(answer.url)}: the server names another SHA-256 than was sent"
-                )
-            usual = UploadReceipt(
-                url, size=media.size, sha256=sha256, etag=answer.headers.get("etag"), verified=stored is not None
-            )
-            said = None if self._verify_response is None else self._verify_response(answer, media)
-            if said is False:
-                raise TransientError(f"{what}: verify_response refused the answer")
-            if not isinstance(said, UploadReceipt):
-                return usual
-            details = dict(said.details) if url is None else {"url": url, **said.details}
-            return attrs.evolve(said, sha256=said.sha256 or sha256, etag=said.etag or usual.etag, details=details)
+            return self._judged(answer, media, sha256)
         except Exception:
             # What stands there now is ours, and wrong: the next attempt may overwrite it.
             context.save_resume_state({_WRITTEN: True})
             raise
+
+    def _judged(self, answer: Answer, media: ResolvedMedia, sha256: str | None) -> UploadReceipt:
+        what = f"{self._method} {shown(answer.url)}"
+        location = answer.location or (answer.url if self._method == "PUT" else None)
+        url = None if location is None else shown(location)
+        stored = stored_sha256(answer.headers)
+        if stored is not None and stored != sha256:
+            raise TransientError(f"{what}: the server names another SHA-256 than that of the bytes sent")
+        etag = answer.headers.get("etag")
+        usual = UploadReceipt(url, size=media.size, sha256=sha256, etag=etag, verified=stored is not None)
+        said = None if self._verify_response is None else self._verify_response(answer, media)
+        if said is False:
+            raise TransientError(f"{what}: verify_response refused the answer")
+        if not isinstance(said, UploadReceipt):
+            return usual
+        details = dict(said.details) if url is None else {"url": url, **said.details}
+        return attrs.evolve(said, sha256=said.sha256 or sha256, etag=said.etag or etag, details=details)
 
 
 def _takes_media(headers: Callable[..., Mapping[str, str]]) -> bool:
