@@ -82,6 +82,8 @@ class FaultServer:
         conditions: know If-Match and If-None-Match.
     """
 
+    handler: type[http.server.BaseHTTPRequestHandler]
+
     def __init__(
         self,
         troubles: Iterable[Trouble] = (),
@@ -97,15 +99,15 @@ class FaultServer:
         self.objects: dict[str, Stored] = {}
         self.seen: list[Seen] = []
         self.keys: dict[str, str] = {}
+        self.form: dict[Any, Any] = {}
+        """The fields of the latest form."""
+        self.connections: list[socket.socket] = []
         self.lock = threading.Lock()
         self.released = threading.Event()
-        self._numbers = itertools.count(1)
-        server = self
-
-        class Handler(_Handler):
-            world = server
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.numbers = itertools.count(1)
+        # A class for each server, as http.server makes a handler for each connection.
+        handler = type("Handler", (self.handler,), {"world": self})
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
@@ -124,10 +126,16 @@ class FaultServer:
 
     def put(self, path: str, data: bytes) -> Stored:
         """Store an object, as a stranger does."""
-        stored = Stored(data, f'"{next(self._numbers)}"', hashlib.sha256(data).hexdigest())
+        stored = Stored(data, f'"{next(self.numbers)}"', hashlib.sha256(data).hexdigest())
         with self.lock:
             self.objects[path] = stored
         return stored
+
+    def close_idle(self) -> None:
+        """Close every connection that waits for its next request."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def trouble(self, method: str) -> Trouble | None:
         with self.lock:
@@ -150,26 +158,27 @@ class FaultServer:
             assert not self.troubles, f"these troubles never happened: {self.troubles}"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     world: FaultServer
 
     def do_PUT(self) -> None:
-        self._take()
+        self.take()
 
     def do_POST(self) -> None:
-        self._take()
+        self.take()
 
     def do_HEAD(self) -> None:
-        self._show()
+        self.show()
 
     def do_GET(self) -> None:
-        self._show()
+        self.show()
 
     def log_message(self, *_: Any) -> None:
         """Be quiet."""
 
     def handle(self) -> None:
+        self.world.connections.append(self.connection)
         with contextlib.suppress(OSError):
             super().handle()
 
@@ -177,47 +186,46 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             super().finish()
 
-    def _take(self) -> None:
+    def take(self) -> None:
         world, length = self.world, int(self.headers["Content-Length"])
         trouble = world.trouble(self.command)
         first = length if trouble is None or trouble.after is None else min(trouble.after, length)
-        data = self._read(first)
+        data = self.read(first)
         if trouble is not None:
             if trouble.calls is not None:
                 trouble.calls()
             if trouble.expire is not None:
                 assert world.tokens is not None
                 world.tokens.discard(trouble.expire)
-                data += self._read(length - first)
+                data += self.read(length - first)
             elif not trouble.damage:
-                self._note(len(data))
-                return self._suffer(trouble, data, whole=len(data) == length)
-        self._note(len(data))
+                self.note(len(data))
+                return self.suffer(trouble, data, whole=len(data) == length)
+        self.note(len(data))
         if len(data) != length:
             return None
-        if not self._authorised():
-            return self._say(401)
-        if not self._conditions_hold():
-            return self._say(412)
+        if not self.authorised():
+            return self.say(401)
+        if not self.conditions_hold():
+            return self.say(412)
         announced = self.headers["Repr-Digest"]
         if world.digests and announced and announced != _digest(hashlib.sha256(data).hexdigest()):
-            return self._say(400)
+            return self.say(400)
         if trouble is not None and trouble.damage:
             data = data[:-1] + bytes([data[-1] ^ 1])
-        path, data = self._place(data)
+        path, data = self.place(data)
         stored = world.put(path, data)
         headers = {"ETag": stored.etag}
         if self.command == "POST":
             headers["Location"] = path
         if world.digests:
             headers["Repr-Digest"] = _digest(stored.sha256)
-        return self._say(201, headers)
+        return self.say(201, headers)
 
-    def _suffer(self, trouble: Trouble, data: bytes, *, whole: bool) -> None:
+    def suffer(self, trouble: Trouble, data: bytes, *, whole: bool) -> None:
         self.close_connection = True
         if trouble.stores:
-            assert whole
-            self.world.put(*self._place(data))
+            self.keep(data, whole=whole)
         if trouble.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
@@ -230,12 +238,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.world.released.wait(HANG_GUARD)
         else:
             assert trouble.status is not None
-            self._say(trouble.status, {"Connection": "close", **trouble.headers}, trouble.body)
+            self.say(trouble.status, {"Connection": "close", **trouble.headers}, trouble.body)
             if not whole:
                 # Not closed at once: whoever sends on is not told so by a broken pipe.
                 self.world.released.wait(1.0)
 
-    def _place(self, data: bytes) -> tuple[str, bytes]:
+    def keep(self, data: bytes, *, whole: bool) -> None:
+        """What becomes of bytes that came before a trouble."""
+        assert whole
+        self.world.put(*self.place(data))
+
+    def place(self, data: bytes) -> tuple[str, bytes]:
         """Where a body goes. A form has the file in it, and a key that was seen before keeps its place."""
         if self.command == "PUT":
             return self.path, data
@@ -244,30 +257,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             form = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
                 b"Content-Type: " + kind.encode() + b"\r\n\r\n" + data
             )
-            self.world.form = {  # type: ignore[attr-defined]
-                part.get_param("name", header="content-disposition"): part for part in form.iter_parts()
-            }
+            self.world.form = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()}
             file = next(part for part in form.iter_parts() if part.get_filename() is not None)
             data = file.get_payload(decode=True)
-        key = self.headers["Idempotency-Key"] or str(next(self.world._numbers))
+        key = self.headers["Idempotency-Key"] or str(next(self.world.numbers))
         return self.world.keys.setdefault(key, f"/objects/{len(self.world.keys) + 1}"), data
 
-    def _show(self) -> None:
+    def show(self) -> None:
         trouble = self.world.trouble(self.command)
-        self._note(0)
+        self.note(0)
         if trouble is not None:
-            return self._suffer(trouble, b"", whole=True)
-        if not self._authorised():
-            return self._say(401)
+            return self.suffer(trouble, b"", whole=True)
+        if not self.authorised():
+            return self.say(401)
         stored = self.world.objects.get(self.path)
         if stored is None:
-            return self._say(404)
+            return self.say(404)
         headers = {"ETag": stored.etag}
         if self.world.digests:
             headers["Repr-Digest"] = _digest(stored.sha256)
-        return self._say(200, headers, stored.data)
+        return self.say(200, headers, stored.data)
 
-    def _conditions_hold(self) -> bool:
+    def conditions_hold(self) -> bool:
         stored = self.world.objects.get(self.path)
         if not self.world.conditions:
             return True
@@ -276,29 +287,32 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         wanted = self.headers["If-Match"]
         return wanted is None or (stored is not None and stored.etag == wanted)
 
-    def _authorised(self) -> bool:
+    def authorised(self) -> bool:
         tokens = self.world.tokens
         return tokens is None or (self.headers["Authorization"] or "").removeprefix("Bearer ") in tokens
 
-    def _read(self, length: int) -> bytes:
+    def read(self, length: int) -> bytes:
         parts = []
         while length and (part := self.rfile.read1(min(length, 1 << 16))):  # type: ignore[attr-defined]  # a BufferedReader
             parts.append(part)
             length -= len(part)
         return b"".join(parts)
 
-    def _note(self, received: int) -> None:
+    def note(self, received: int) -> None:
         seen = Seen(self.command, self.path, dict(self.headers.items()), received, self.client_address[1])
         with self.world.lock:
             self.world.seen.append(seen)
 
-    def _say(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+    def say(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+FaultServer.handler = Handler
 
 
 def _digest(sha256: str) -> str:
