@@ -186,7 +186,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             super().finish()
 
-    def take(self) -> None:
+    def take(self) -> None:  # noqa: C901 - one trouble after the other, in the order they may happen
         world, length = self.world, int(self.headers["Content-Length"])
         trouble = world.trouble(self.command)
         first = length if trouble is None or trouble.after is None else min(trouble.after, length)
@@ -259,7 +259,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             )
             self.world.form = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()}
             file = next(part for part in form.iter_parts() if part.get_filename() is not None)
-            data = file.get_payload(decode=True)
+            content = file.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            data = content
         key = self.headers["Idempotency-Key"] or str(next(self.world.numbers))
         return self.world.keys.setdefault(key, f"/objects/{len(self.world.keys) + 1}"), data
 
@@ -293,7 +295,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def read(self, length: int) -> bytes:
         parts = []
-        while length and (part := self.rfile.read1(min(length, 1 << 16))):  # type: ignore[attr-defined]  # a BufferedReader
+        while length and (part := self.rfile.read1(min(length, 1 << 16))):
             parts.append(part)
             length -= len(part)
         return b"".join(parts)

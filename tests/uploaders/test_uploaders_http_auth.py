@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from tests.uploaders.fault_server import FaultServer, Trouble
 
 from media_watch_tasks.errors import AuthenticationRequiredError, ConfigurationError
 from media_watch_tasks.http import BasicAuth, BearerAuth, HttpAuth, HttpSession
+from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.settlements import PauseScope
 from media_watch_tasks.testing.clock import FakeClock
 from media_watch_tasks.uploaders import HttpUploader
@@ -125,9 +127,11 @@ def test_a_token_is_renewed_as_often_as_it_expires(rig: Any) -> None:
 def test_headers_are_asked_for_at_each_request(rig: Any) -> None:
     with FaultServer() as server:
         tokens = iter("abc")
-        uploader = rig.stack.enter_context(
-            HttpUploader(server.url + "/{path}", headers=lambda media: {"X-Token": next(tokens), "X-Name": media.name})
-        )
+
+        def named(media: ResolvedMedia) -> dict[str, str]:
+            return {"X-Token": next(tokens), "X-Name": media.name}
+
+        uploader = rig.stack.enter_context(HttpUploader(server.url + "/{path}", headers=named))
         for name in ("1.mov", "2.mov"):
             media = rig.media(name, b"footage")
             uploader.upload(media, rig.context(media))
@@ -164,8 +168,6 @@ def test_credentials_go_to_their_own_origin_alone(url: str) -> None:
 
 
 def test_what_an_injected_client_adds_stays_at_its_origin(rig: Any) -> None:
-    import httpx2
-
     with (
         FaultServer() as home,
         FaultServer() as other,

@@ -1,4 +1,4 @@
-"""HttpUploader keeps the promises of uploaders, at servers that know digests and conditions, and at those that do not."""
+"""HttpUploader keeps the promises of uploaders, at servers that know digests and conditions, and at others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong at a tus server, on the way, or at the source: the right class, the right attempts, little sent twice."""
+"""What goes wrong at a tus server, on the way, or at the source: class, attempts, and little sent twice."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ANSWERS: list[tuple[int, type[MediaWatchError], str, int]] = [
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize(("status", "error", "state", "attempts"), ANSWERS)
-def test_an_answer_means_what_is_to_be_done(
+def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives parameters by name
     rig: Any, payload: bytes, method: str, status: int, error: type[MediaWatchError], state: str, attempts: int
 ) -> None:
     with TusFaultServer([Trouble(method, status=status)] * 2) as server:

@@ -23,6 +23,7 @@ from media_watch_tasks.uploaders.hashing import source_sha256
 from media_watch_tasks.uploaders.http.digests import digest_headers, stored_sha256
 from media_watch_tasks.uploaders.http.stored import StoredObjects
 from media_watch_tasks.uploaders.http.url_template import UrlTemplate
+from media_watch_tasks.uploaders.written import is_written_by_us, mark_as_ours
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,8 +37,6 @@ SendDigest = Literal["known", "always", "never"]
 """When the digest goes along in a header."""
 VerifyResponse = Callable[[Answer, ResolvedMedia], UploadReceipt | bool | None]
 """Looks at an answer with an expected status: a receipt, or True or None for the usual one; False: not delivered."""
-
-_WRITTEN = "written"
 
 
 class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
@@ -205,7 +204,7 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
         return self._stored.verify(receipt, headers=headers)
 
     def check(self) -> None:
-        """Ask for the folder of the template (HEAD); no connection, refused credentials and server errors are raised."""
+        """Ask for the template's folder (HEAD): no connection, refused credentials and server errors are raised."""
         self._stored.check()
 
     def close(self) -> None:
@@ -222,7 +221,7 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
         return lambda: {**cast("Callable[[ResolvedMedia], Mapping[str, str]]", own)(media), **headers}
 
     def _conditions(self, url: str, context: UploadContext) -> dict[str, str]:
-        if self._method != "PUT" or self._if_exists != "refuse" or (context.resume_state or {}).get(_WRITTEN):
+        if self._method != "PUT" or self._if_exists != "refuse" or is_written_by_us(context.resume_state):
             return {}
         previous = context.previous
         if previous is None or previous.remote_id != shown(url):
@@ -238,7 +237,7 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
             return self._judged(answer, media, sha256)
         except Exception:
             # What stands there now is ours, and wrong: the next attempt may overwrite it.
-            context.save_resume_state({_WRITTEN: True})
+            mark_as_ours(context)
             raise
 
     def _judged(self, answer: Answer, media: ResolvedMedia, sha256: str | None) -> UploadReceipt:
