@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 import httpx2
@@ -37,9 +37,9 @@ def test_a_request_says_what_it_carries(rig: Any) -> None:
         assert seen.headers["Repr-Digest"] == seen.headers["Content-Digest"] == f"sha-256=:{digest}:"
         assert seen.headers["If-None-Match"] == "*"
         assert "Transfer-Encoding" not in seen.headers
-        assert receipt == UploadReceipt(
-            server.url + "/in/2026/clip.mov", size=7, sha256=hashlib.sha256(b"footage").hexdigest(), etag='"1"', verified=True
-        )  # fmt: skip
+        sha256 = hashlib.sha256(b"footage").hexdigest()
+        url = server.url + "/in/2026/clip.mov"
+        assert receipt == UploadReceipt(url, size=7, sha256=sha256, etag='"1"', verified=True)
 
 
 @pytest.mark.parametrize(("digest", "large", "reads"), [("known", False, 1), ("always", True, 2), ("never", False, 1)])
@@ -51,7 +51,12 @@ def test_the_digest_of_a_large_file_costs_a_second_read_only_where_asked(
         context = rig.context(media)
         opened: list[int] = []
         plain = media.open_stream
-        watched = attrs.evolve(media, open_stream=lambda at, length: (opened.append(at), plain(at, length))[1])
+
+        def open_stream(offset: int, length: int | None) -> BinaryIO:
+            opened.append(offset)
+            return plain(offset, length)
+
+        watched = attrs.evolve(media, open_stream=open_stream)
         _uploader(rig, server.url + "/{path}", digest=digest).upload(watched, context)
         assert ("Repr-Digest" in server.seen[0].headers) is large
         assert len(opened) == reads

@@ -80,7 +80,7 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
         method: HttpMethod = "PUT",
         field_name: str | None = None,
         fields: Mapping[str, str] | None = None,
-        headers: Headers | Callable[[ResolvedMedia], Mapping[str, str]] | None = None,
+        headers: Mapping[str, str] | Callable[..., Mapping[str, str]] | None = None,
         auth: HttpAuth | tuple[str, str] | None = None,
         client: httpx2.Client | None = None,
         verify_response: VerifyResponse | None = None,
