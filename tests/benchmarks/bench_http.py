@@ -148,7 +148,9 @@ def program(name: str) -> str:
 def webdav(folder: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [program("rclone"), "serve", "webdav", "--config", os.devnull, "--addr", f"127.0.0.1:{port}", str(folder)]
+    # Without its cache, which would still show the files of the round before.
+    options = ["--config", os.devnull, "--dir-cache-time", "1ms", "--addr", f"127.0.0.1:{port}"]
+    command = [program("rclone"), "serve", "webdav", *options, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + READY_SECONDS
