@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import BinaryIO, Protocol
@@ -112,7 +112,7 @@ class MultipartBody:
     ) -> None:
         self._file = file
         self._complete = False
-        boundary = secrets.token_hex(16)
+        boundary = os.urandom(16).hex()
         self.content_type = f"multipart/form-data; boundary={boundary}"
         """The value of the header Content-Type."""
         texts = [

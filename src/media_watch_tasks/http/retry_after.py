@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["LONGEST_WAIT", "parse_retry_after"]
+__all__ = ["LONGEST_WAIT", "http_date", "parse_retry_after"]
 
 LONGEST_WAIT = timedelta(days=366)
 """Whatever is asked for beyond this counts as this; the manager caps it further (`retry_after_cap`)."""
@@ -31,14 +30,17 @@ def parse_retry_after(text: str | None, *, now: datetime) -> timedelta | None:
         seconds = int(text)
         delay = LONGEST_WAIT if seconds > LONGEST_WAIT.total_seconds() else timedelta(seconds=seconds)
     else:
-        date = _http_date(text)
+        date = http_date(text)
         if date is None:
             return None
         delay = min(date - now, LONGEST_WAIT)
     return delay if delay > timedelta(0) else None
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """The aware time that a header such as Date names (RFC 9110, section 5.6.7); None if it cannot be read."""
+    import email.utils  # noqa: PLC0415 - only answers that ask for a wait need it
+
     try:
         date = email.utils.parsedate_to_datetime(text)
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
@@ -259,6 +258,8 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
 
 
 def _takes_media(headers: Callable[..., Mapping[str, str]]) -> bool:
+    import inspect  # noqa: PLC0415 - only a callable needs it
+
     try:
         inspect.signature(headers).bind()
     except TypeError:

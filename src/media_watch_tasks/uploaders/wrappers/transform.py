@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self, cast
@@ -67,6 +66,8 @@ class Transform(Wrapper, Verifies):
         """
         if self._convert is None:
             return self.inner.upload(attrs.evolve(media, asset=self._named(media.asset, None)), context)
+        import tempfile  # noqa: PLC0415 - 4 ms that a program without conversions need not pay
+
         with tempfile.TemporaryDirectory(prefix="mwt-transform-", dir=self._folder) as folder:
             made = self._convert(media, Path(folder), context)
             found = made.stat()
