@@ -15,6 +15,7 @@ import hashlib
 import http.server
 import itertools
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -80,6 +81,7 @@ class FaultServer:
         tokens: bearer tokens that are good; None: nobody is asked.
         digests: name the SHA-256 of what is stored in `Repr-Digest`, and refuse bodies that are not what they announce.
         conditions: know If-Match and If-None-Match.
+        tls: speak TLS, as this says.
     """
 
     handler: type[http.server.BaseHTTPRequestHandler]
@@ -91,6 +93,7 @@ class FaultServer:
         tokens: set[str] | None = None,
         digests: bool = True,
         conditions: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.troubles = list(troubles)
         self.tokens = tokens
@@ -109,12 +112,18 @@ class FaultServer:
         handler = type("Handler", (self.handler,), {"world": self})
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            # The handshake is made by the thread of the connection.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )  # fmt: skip
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     @property
     def bodies(self) -> list[bytes]:
