@@ -249,8 +249,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             assert trouble.status is not None
             self.say(trouble.status, {"Connection": "close", **trouble.headers}, trouble.body)
             if not whole:
-                # Not closed at once: whoever sends on is not told so by a broken pipe.
-                self.world.released.wait(1.0)
+                # Drained, as servers do: whoever sends on without listening is not told so by a broken pipe.
+                self.read(int(self.headers["Content-Length"]) - len(data))
 
     def keep(self, data: bytes, *, whole: bool) -> None:
         """What becomes of bytes that came before a trouble."""

@@ -64,7 +64,7 @@ def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives par
     with FaultServer([trouble, trouble]) as server:
         media = rig.media("clip.mov", payload)
         uploader = _uploader(server, rig)
-        with pytest.raises(error) as caught:
+        with pytest.raises(MediaWatchError) as caught:
             uploader.upload(media, rig.context(media))
         assert type(caught.value) is error
         assert rig.tree.open_streams == 0
@@ -190,7 +190,8 @@ def test_a_lost_answer_is_made_up_for_by_a_look(rig: Any, trouble: Trouble, *, d
         (task,) = rig.run()
         assert (task.state, server.bodies) == ("failed", [b"footage"])
         (task,) = rig.process(LATER)
-        assert (task.state, task.receipt.verified, task.receipt.deduplicated) == ("success", True, False)
+        assert task.state == "success"
+        assert (task.receipt.verified, task.receipt.deduplicated) == (True, False)
         assert len(server.requests("PUT")) == 1, "nothing was sent twice"
 
 
@@ -202,7 +203,8 @@ def test_wrong_bytes_at_the_server_are_noticed_and_replaced(rig: Any, payload: b
         assert (task.state, server.bodies == [payload]) == ("failed", False)
         assert "another SHA-256" in task.error
         (task,) = rig.process(LATER)
-        assert (task.state, task.receipt.verified, server.bodies == [payload]) == ("success", True, True)
+        assert (task.state, server.bodies == [payload]) == ("success", True)
+        assert task.receipt.verified
 
 
 def test_a_stranger_at_the_url_is_not_overwritten(rig: Any) -> None:

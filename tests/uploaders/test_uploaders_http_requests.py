@@ -54,7 +54,8 @@ def test_the_digest_of_a_large_file_costs_a_second_read_only_where_asked(
 
         def open_stream(offset: int, length: int | None) -> BinaryIO:
             opened.append(offset)
-            return plain(offset, length)
+            stream: BinaryIO = plain(offset, length)
+            return stream
 
         watched = attrs.evolve(media, open_stream=open_stream)
         _uploader(rig, server.url + "/{path}", digest=digest).upload(watched, context)

@@ -10,10 +10,11 @@ from typing import BinaryIO, Protocol
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
+from media_watch_tasks.http.hashing import BackgroundHash
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage
 
-__all__ = ["CHUNK", "Body", "MediaBody", "MultipartBody"]
+__all__ = ["CHUNK", "Body", "MediaBody", "MultipartBody", "exactly", "whole_file"]
 
 CHUNK = 1 << 20
 """Bytes that are read and sent at a time."""
@@ -76,13 +77,13 @@ class MediaBody:
         """
         self._complete = False
         held = b""
-        digest = hashlib.sha256()
-        for part in self._read() if self._kept is None else [self._kept]:
-            if held:
-                yield held
-            digest.update(part)
-            held = part
-        found = digest.hexdigest()
+        with closing(BackgroundHash(self.length)) as digest:
+            for part in self._read() if self._kept is None else [self._kept]:
+                digest.update(part)
+                if held:
+                    yield held
+                held = part
+            found = digest.hexdigest()
         if self.sha256 not in {None, found}:
             raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
         self.sha256 = found

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from json import dumps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
@@ -18,9 +18,6 @@ from media_watch_tasks.http.bodies import Body
 from media_watch_tasks.http.classification import error_for
 from media_watch_tasks.http.origins import origin_of, same_origin, shown, split_url
 from media_watch_tasks.http.timeouts import HttpTimeouts
-
-if TYPE_CHECKING:
-    import httpx2
 
 __all__ = ["DONE", "BytesBody", "Headers", "HttpSession", "new_client"]
 
@@ -62,7 +59,7 @@ class BytesBody:
         self._complete = True
 
 
-def new_client(**settings: Any) -> httpx2.Client:  # noqa: ANN401 - the settings of httpx2.Client
+def new_client(**settings: Any) -> Any:  # noqa: ANN401 - the settings of httpx2.Client, and one of those
     """An `httpx2.Client` with settings of its own (`verify=`, `cert=`, `proxy=` …), for the parameter `client`.
 
     It notices early answers and cancellation, which a client of httpx2's own making does not: that one sends a body to
@@ -71,7 +68,7 @@ def new_client(**settings: Any) -> httpx2.Client:  # noqa: ANN401 - the settings
     Raises:
         MissingDependencyError: httpx2 is not installed.
     """
-    return _backend("new_client").new_client(**settings)  # type: ignore[no-any-return]
+    return _backend("new_client").new_client(**settings)
 
 
 def _backend(feature: str) -> Any:  # noqa: ANN401 - a module that may be missing
@@ -110,7 +107,7 @@ class HttpSession:
         feature: str,
         auth: HttpAuth | tuple[str, str] | None = None,
         headers: Headers | None = None,
-        client: httpx2.Client | None = None,
+        client: object | None = None,
         timeouts: HttpTimeouts | None = None,
         clock: Clock | None = None,
     ) -> None:

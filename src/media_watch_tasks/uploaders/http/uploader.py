@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import attrs
 
@@ -23,9 +23,6 @@ from media_watch_tasks.uploaders.http.digests import digest_headers, stored_sha2
 from media_watch_tasks.uploaders.http.stored import StoredObjects
 from media_watch_tasks.uploaders.http.url_template import UrlTemplate
 from media_watch_tasks.uploaders.written import is_written_by_us, mark_as_ours
-
-if TYPE_CHECKING:
-    import httpx2
 
 __all__ = ["HttpMethod", "HttpUploader", "IfExists", "SendDigest", "VerifyResponse"]
 
@@ -81,7 +78,7 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
         fields: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | Callable[..., Mapping[str, str]] | None = None,
         auth: HttpAuth | tuple[str, str] | None = None,
-        client: httpx2.Client | None = None,
+        client: object | None = None,
         verify_response: VerifyResponse | None = None,
         expected: Collection[int] = DONE,
         if_exists: IfExists = "refuse",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -26,7 +26,6 @@ _CONFLICT, _UNSUPPORTED, _MISMATCH = 409, 412, 460
 _ALGORITHMS = ("sha256", "sha1", "md5")
 """What we can compute, the best first; servers have to know sha1."""
 _METADATA_NAME = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
-_PIECE = 1 << 20
 
 
 @attrs.frozen
@@ -54,16 +53,16 @@ class UploadGone(Exception):  # noqa: N818 - a finding
 
 
 class Portion:
-    """Bytes at hand, sent in pieces so that an early answer is noticed."""
+    """Bytes at hand, in the pieces that they were read in."""
 
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self._view = memoryview(data)
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
         self._complete = False
 
     @property
     def length(self) -> int:
         """Bytes."""
-        return len(self._view)
+        return sum(map(len, self._pieces))
 
     @property
     def complete(self) -> bool:
@@ -72,14 +71,15 @@ class Portion:
 
     def __iter__(self) -> Iterator[bytes]:
         self._complete = False
-        for start in range(0, len(self._view), _PIECE):
-            yield bytes(self._view[start : start + _PIECE])
+        yield from self._pieces
         self._complete = True
 
     def checksum(self, algorithm: str) -> str:
         """The value of the header Upload-Checksum."""
-        digest = hashlib.new(algorithm, self._view, usedforsecurity=False).digest()
-        return f"{algorithm} {base64.b64encode(digest).decode('ascii')}"
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+        for piece in self._pieces:
+            digest.update(piece)
+        return f"{algorithm} {base64.b64encode(digest.digest()).decode('ascii')}"
 
 
 class TusProtocol:

@@ -11,6 +11,7 @@ from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import AssetChanged, PermanentError, TransientError
 from media_watch_tasks.http.bodies import exactly, whole_file
+from media_watch_tasks.http.hashing import BackgroundHash
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
 from media_watch_tasks.uploaders.tus.protocol import Portion, TusProtocol, UploadGone
@@ -106,7 +107,7 @@ class Sending:
             with closing(whole_file(media)) as stream:
                 data = b"".join(exactly(context.watch(stream), media))
             self._take_hash(hashlib.sha256(data).hexdigest())
-            first = Portion(data) if data else None
+            first = Portion([data]) if data else None
         if first is not None or not media.size:
             self._confirm()
         created = self._protocol.create(media.size, self._metadata, key=context.key, first=first, cancel=context.cancel)
@@ -120,35 +121,37 @@ class Sending:
         media, context, url = self._media, self._context, self.url
         if offset >= media.size or url is None:
             return offset
-        digest = hashlib.sha256() if offset == 0 else None
-        with closing(whole_file(media, offset)) as stream:
-            for portion, last in self._portions(context.watch(stream, offset=offset), offset):
-                if digest is not None:
-                    digest.update(portion)
+        known = offset == 0
+        with closing(whole_file(media, offset)) as stream, closing(BackgroundHash(media.size)) as digest:
+            for pieces, last in self._portions(context.watch(stream, offset=offset), offset):
+                if known:
+                    digest.update(*pieces)
                 if last:
-                    if digest is not None:
+                    if known:
                         self._take_hash(digest.hexdigest())
                     self._confirm()
                     context.progress(media.size, total=media.size, stage=Stage.FINALISE)
                 try:
-                    offset = self._protocol.patch(url, offset, Portion(portion), context.cancel)
+                    offset = self._protocol.patch(url, offset, Portion(pieces), context.cancel)
                 except TransientError as error:
                     raise _Interrupted(error) from error
         return offset
 
-    def _portions(self, stream: BinaryIO, offset: int) -> Iterator[tuple[bytearray, bool]]:
-        """Chunks, each with whether it is the last one; that one comes after the end of the file was seen."""
-        chunk = bytearray()
+    def _portions(self, stream: BinaryIO, offset: int) -> Iterator[tuple[list[bytes], bool]]:
+        """Chunks in pieces, each with whether it is the last; that one comes after the end of the file was seen."""
+        pieces: list[bytes] = []
+        room = self._chunk_size
         for part in exactly(stream, self._media, offset):
-            left = memoryview(part)
+            left = part
             while left:
-                if len(chunk) == self._chunk_size:
-                    yield chunk, False
-                    chunk = bytearray()
-                taken = left[: self._chunk_size - len(chunk)]
-                chunk += taken
-                left = left[len(taken) :]
-        yield chunk, True
+                if not room:
+                    yield pieces, False
+                    pieces, room = [], self._chunk_size
+                # A piece that fits in is taken as it is, without a copy.
+                taken, left = (left, b"") if len(left) <= room else (left[:room], left[room:])
+                pieces.append(taken)
+                room -= len(taken)
+        yield pieces, True
 
     def _after_trouble(self, error: TransientError) -> int | None:
         """What has arrived by now; None if the upload is gone. A server that names a delay is left alone."""

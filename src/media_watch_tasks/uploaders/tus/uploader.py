@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from media_watch_tasks.abc.uploader import Checks, Resumable, UploadContext, Uploader
 from media_watch_tasks.cancellation import CancelReason
@@ -25,9 +25,6 @@ from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.uploaders.tus.protocol import TusProtocol
 from media_watch_tasks.uploaders.tus.sending import Sending
 from media_watch_tasks.uploaders.tus.state import UploadUrls
-
-if TYPE_CHECKING:
-    import httpx2
 
 __all__ = ["TusUploader"]
 
@@ -71,7 +68,7 @@ class TusUploader(Uploader, Resumable, Checks):
         metadata: Callable[[ResolvedMedia], Mapping[str, str]] | None = None,
         headers: Headers | None = None,
         auth: HttpAuth | tuple[str, str] | None = None,
-        client: httpx2.Client | None = None,
+        client: object | None = None,
         allowed_origins: Collection[str] = (),
         keep_query: bool = False,
         timeouts: HttpTimeouts | None = None,
