@@ -37,6 +37,7 @@ HEAVY = frozenset({"asyncio", "ctypes", "http", "multiprocessing", "unittest", "
 NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "cli": None,
     "firestore": (f"{PACKAGE}.firestore", "FirestoreUploader(project='archive')"),
+    "http": (f"{PACKAGE}.http", "new_client()"),
     "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),
     "probe": (f"{PACKAGE}.probe", "AvProber(pillow=False)"),

@@ -80,11 +80,12 @@ class ManagedContext(UploadContext):
         progress = UploadProgress(stage, done, whole)
         notifier = self._core.notifier
         if self._flight.on_progress(progress) and notifier.active:
-            notifier.emit(TaskProgress(at_ns=notifier.now_ns(), task=self._flight.claim.task, progress=progress))
+            paced = self._flight.progress or progress
+            notifier.emit(TaskProgress(at_ns=notifier.now_ns(), task=self._flight.claim.task, progress=paced))
 
-    def watch(self, stream: BinaryIO) -> BinaryIO:
+    def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
         """Report what is read from the stream as progress of the transfer."""
-        sent = 0
+        sent = offset
 
         def on_read(count: int) -> None:
             nonlocal sent

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import attrs
+
 from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.clock import Clock
+from media_watch_tasks.manager.pace import Pace
 from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.model.uploads import Stage, UploadProgress
 
@@ -34,6 +37,7 @@ class Flight:
         self.bytes_sent = 0
         """As far as the uploader has told."""
         self.progress: UploadProgress | None = None
+        self._pace = Pace()
         self._persisted = 0.0
         self._told = 0.0
         self._told_ns = 0
@@ -62,7 +66,7 @@ class Flight:
         if moved:
             self.moved_ns = now
         new_stage = self.progress is None or progress.stage != self.progress.stage
-        self.progress = progress
+        self.progress = attrs.evolve(progress, rate=self._pace.rate(progress.stage, progress.done, now))
         if progress.stage is Stage.TRANSFER:
             self.bytes_sent = max(self.bytes_sent, progress.done)
         fraction = progress.fraction or 0.0

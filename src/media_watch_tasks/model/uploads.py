@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -57,6 +58,15 @@ class UploadProgress:
     """Bytes."""
     total: int | None = None
     """Bytes; None where unknown."""
+    rate: float | None = attrs.field(default=None, kw_only=True, eq=False)
+    """Bytes a second, over the last ten seconds or so of this stage; None before there is something to tell."""
+
+    @property
+    def eta(self) -> timedelta | None:
+        """How long this stage will still take at that rate; None where the rate or the total is unknown."""
+        if not self.rate or self.total is None:
+            return None
+        return timedelta(seconds=max(self.total - self.done, 0) / self.rate)
 
     @property
     def fraction(self) -> float | None:

@@ -2,6 +2,30 @@
 
 from media_watch_tasks.uploaders.asynchronous import CHUNK_SIZE, AsyncUploader, iter_chunks
 from media_watch_tasks.uploaders.directory import DirectoryUploader
-from media_watch_tasks.uploaders.wrappers import AllOf
+from media_watch_tasks.uploaders.http import HttpUploader
+from media_watch_tasks.uploaders.tus import TusUploader
+from media_watch_tasks.uploaders.wrappers import (
+    AllOf,
+    BandwidthLimit,
+    DryRun,
+    RateLimit,
+    Then,
+    Transform,
+    VerifyAfterUpload,
+)
 
-__all__ = ["CHUNK_SIZE", "AllOf", "AsyncUploader", "DirectoryUploader", "iter_chunks"]
+__all__ = [
+    "CHUNK_SIZE",
+    "AllOf",
+    "AsyncUploader",
+    "BandwidthLimit",
+    "DirectoryUploader",
+    "DryRun",
+    "HttpUploader",
+    "RateLimit",
+    "Then",
+    "Transform",
+    "TusUploader",
+    "VerifyAfterUpload",
+    "iter_chunks",
+]

@@ -3,68 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
-import string
-from collections.abc import Callable
-from datetime import UTC, datetime
-from urllib.parse import quote
 
-import attrs
-
-from media_watch_tasks.clock import from_ns
 from media_watch_tasks.errors import ConfigurationError, PermanentError
 from media_watch_tasks.model.assets import MediaAsset
-from media_watch_tasks.model.identity import within_int64
 from media_watch_tasks.uploaders.directory.temporary import is_temporary
+from media_watch_tasks.uploaders.fields import parse_template
 
 __all__ = ["PathTemplate", "TargetPath", "components_of"]
 
 TargetPath = tuple[bytes, ...]
 """Folders and, last, the file's name: none of them empty, `.`, `..`, or with a slash or NUL in it."""
-
-
-@attrs.frozen
-class _Values:
-    asset: MediaAsset
-    key: str
-
-
-def _stem_and_extension(name: bytes) -> tuple[bytes, bytes]:
-    stem, extension = os.path.splitext(name)
-    return stem, extension
-
-
-def _modified(values: _Values) -> datetime:
-    return from_ns(within_int64(values.asset.mtime_ns)).astimezone(UTC)
-
-
-_FIELDS: dict[str, Callable[[_Values], bytes]] = {
-    "path": lambda values: values.asset.asset_id,
-    "name": lambda values: values.asset.name,
-    "stem": lambda values: _stem_and_extension(values.asset.name)[0],
-    "ext": lambda values: _stem_and_extension(values.asset.name)[1],
-    "year": lambda values: b"%04d" % _modified(values).year,
-    "month": lambda values: b"%02d" % _modified(values).month,
-    "day": lambda values: b"%02d" % _modified(values).day,
-    # A source id holds slashes and colons; escaped it is one harmless name, and two ids never become the same one.
-    "source": lambda values: quote(values.asset.source_id.encode("utf-8", "surrogateescape"), safe="").encode("ascii"),
-    "key": lambda values: values.key.encode("ascii"),
-}
-_KEY_PREFIX = re.compile(r"key([1-9][0-9]?)")
-
-
-def _field(name: str, template: str) -> Callable[[_Values], bytes]:
-    if name in _FIELDS:
-        return _FIELDS[name]
-    match = _KEY_PREFIX.fullmatch(name)
-    if match is not None and int(match[1]) <= 64:  # noqa: PLR2004 - a key has 64 hex digits
-        length = int(match[1])
-        return lambda values: values.key[:length].encode("ascii")
-    known = ", ".join(f"{{{field}}}" for field in _FIELDS)
-    raise ConfigurationError(
-        f"the path template {template!r} has the unknown field {{{name}}}; there are {known}, and {{key2}}, {{key4}} …"
-        " for the first digits of the key"
-    )
 
 
 class PathTemplate:
@@ -80,18 +28,7 @@ class PathTemplate:
 
     def __init__(self, template: str) -> None:
         self.text = template
-        self._parts: list[bytes | Callable[[_Values], bytes]] = []
-        try:
-            parsed = list(string.Formatter().parse(template))
-        except ValueError as error:
-            raise ConfigurationError(f"the path template {template!r} cannot be read: {error}") from error
-        for literal, field, spec, conversion in parsed:
-            self._parts.append(os.fsencode(literal))
-            if field is None:
-                continue
-            if spec or conversion:
-                raise ConfigurationError(f"the path template {template!r}: a field takes no format or conversion")
-            self._parts.append(_field(field, template))
+        self._parts = [os.fsencode(part) if isinstance(part, str) else part for part in parse_template(template)]
         # A stand-in for every field shows what is wrong with the literal parts.
         sample = b"".join(part if isinstance(part, bytes) else b"x" for part in self._parts)
         if components_of(sample) is None:
@@ -105,8 +42,7 @@ class PathTemplate:
         Raises:
             PermanentError: the asset's name gives a path that leaves the destination, or is not a path at all.
         """
-        values = _Values(asset, key)
-        path = b"".join(part if isinstance(part, bytes) else part(values) for part in self._parts)
+        path = b"".join(part if isinstance(part, bytes) else part(asset, key) for part in self._parts)
         components = components_of(path)
         if components is None:
             raise PermanentError(

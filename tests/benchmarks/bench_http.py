@@ -1,0 +1,275 @@
+"""Delivering over HTTP: 1,000 small files, one of 1 GiB, and the memory for 5 GB, beside rclone, curl and tuspy.
+
+    python tests/benchmarks/bench_http.py [--rounds 3] [--files 1000] [--large 1024] [--only webdav,tus,memory]
+
+WebDAV: `rclone serve webdav` is the server for all; the peers are `rclone copy` with its defaults and with more
+transfers, and `curl -T`. The uploader takes and compares nothing that rclone does not: both hash nothing at the server.
+It goes through the local resolver with 4 threads. tus: the reference server for Node; the peer is tuspy in 4 threads,
+with the same chunk size for the large file. The methods take turns; medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import queue
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.uploaders.tus.real_server import running
+
+from media_watch_tasks.abc import Uploader
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.local import LocalMediaResolver, LocalMediaScanner
+from media_watch_tasks.testing.fakes import FakeContext
+from media_watch_tasks.uploaders import HttpUploader, TusUploader
+
+THREADS = 4
+SMALL = 64 << 10
+CHUNK = 8 << 20
+READY_SECONDS = 20.0
+MEMORY_GOAL_MB = 100
+SPARSE = 5_000_000_000
+SINK = """
+import socket, threading
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+
+def serve(connection):
+    buffer, stream = bytearray(1 << 20), connection.makefile("rb")
+    while line := stream.readline():
+        length = 0
+        while (header := stream.readline()) != b"\\r\\n":
+            name, _, value = header.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        while length:
+            length -= stream.readinto(memoryview(buffer)[: min(length, len(buffer))])
+        connection.sendall(b"HTTP/1.1 201 Created\\r\\nContent-Length: 0\\r\\n\\r\\n")
+
+while True:
+    threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+"""
+MEMORY = """
+import resource, sys, threading
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from tests.benchmarks.bench_http import deliver
+from media_watch_tasks.uploaders import HttpUploader
+deliver(Path(sys.argv[1]), HttpUploader(sys.argv[2] + "/{path}"), threads=1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def make_files(folder: Path, count: int, size: int) -> None:
+    """Flat, as a WebDAV server makes no folders by itself; bytes that do not compress."""
+    folder.mkdir()
+    block = random.Random(1).randbytes(16 << 20)
+    for number in range(count):
+        with open(folder / f"{number:04d}.mov", "wb") as file:
+            left = size
+            while left > 0:
+                left -= file.write(block[number : number + min(left, 15 << 20)])
+
+
+def deliver(source: Path, uploader: Uploader, *, threads: int = THREADS) -> None:
+    """Upload every file; every receipt is there at the end."""
+    resolver, scanner = LocalMediaResolver(source), LocalMediaScanner(source)
+    assets = [asset for page in scanner.scan_assets(cancel=CancelToken()) for asset in page.assets]
+    receipts: list[object] = []
+
+    def one(asset: Any) -> None:
+        media = resolver.resolve_for_upload(asset, cancel=CancelToken())
+        receipts.append(uploader.upload(media, FakeContext.for_media(asset)))
+
+    with uploader:
+        in_threads(assets, one, threads)
+    if len(receipts) != len(assets):
+        raise SystemExit(f"{len(receipts)} receipts for {len(assets)} files")
+
+
+def in_threads(items: list[Any], one: Callable[[Any], object], threads: int) -> None:
+    """Call it for every item."""
+    pending: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for item in items:
+        pending.put(item)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                one(pending.get_nowait())
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def tuspy(source: Path, url: str) -> None:
+    """The client for Python that there is, with a client object for each thread."""
+    from tusclient.client import TusClient  # noqa: PLC0415 - a peer, installed for benchmarks alone
+
+    clients = threading.local()
+
+    def one(path: Path) -> None:
+        if not hasattr(clients, "client"):
+            clients.client = TusClient(url)
+        clients.client.uploader(str(path), chunk_size=CHUNK, metadata={"filename": path.name}).upload()
+
+    in_threads(sorted(source.iterdir()), one, THREADS)
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def program(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise SystemExit(f"{name} is missing")
+    return found
+
+
+@contextlib.contextmanager
+def webdav(folder: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # Without its cache, which would still show the files of the round before.
+    options = ["--config", os.devnull, "--dir-cache-time", "1ms", "--addr", f"127.0.0.1:{port}"]
+    command = [program("rclone"), "serve", "webdav", *options, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + READY_SECONDS
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                if time.monotonic() > deadline:
+                    raise SystemExit("rclone serve webdav does not start")
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def table(title: str, methods: dict[str, Callable[[], None]], target: Path, expected: int, rounds: int) -> None:
+    """Time the methods in turn; every one has to leave all the bytes at the target."""
+    times: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, call in methods.items():
+            for path in target.iterdir():
+                path.unlink()
+            begin = time.perf_counter()
+            call()
+            times.setdefault(name, []).append(time.perf_counter() - begin)
+            found = sum(path.stat().st_size for path in target.iterdir() if path.suffix != ".json")
+            if found != expected:
+                raise SystemExit(f"{name}: {found} bytes of {expected} arrived")
+    ours = statistics.median(times["uploader"])
+    print(f"\n### {title}, median of {rounds} rounds\n\n| | s | MB/s | times ours |\n|---|---|---|---|")
+    for name, taken in times.items():
+        middle = statistics.median(taken)
+        print(f"| {name} | {middle:.2f} | {expected / middle / 1e6:.0f} | {middle / ours:.2f} |")
+
+
+def measure_webdav(work: Path, sources: dict[str, Path], rounds: int) -> None:
+    target = work / "webdav"
+    target.mkdir()
+    with webdav(target) as url:
+        for title, source in sources.items():
+            expected = sum(path.stat().st_size for path in source.iterdir())
+            rclone = (
+                program("rclone"), "copy", "--config", os.devnull, "--webdav-url", url, "--webdav-vendor", "other",
+                str(source), ":webdav:",
+            )  # fmt: skip
+
+            def ours(source: Path = source) -> None:
+                deliver(source, HttpUploader(url + "/{path}"))
+
+            methods: dict[str, Callable[[], None]] = {
+                "uploader": ours,
+                "rclone copy": lambda rclone=rclone: run(*rclone),  # type: ignore[misc]  # bound now
+                "rclone copy --transfers 16": lambda rclone=rclone: run(*rclone, "--transfers", "16"),  # type: ignore[misc]  # as above
+                "curl -T": lambda source=source: run(  # type: ignore[misc]  # as above
+                    program("curl"), "-sf", "-T", "{" + ",".join(map(str, sorted(source.iterdir()))) + "}", url + "/"
+                ),
+            }
+            table(f"WebDAV: {title}", methods, target, expected, rounds)
+
+
+def measure_tus(work: Path, sources: dict[str, Path], rounds: int) -> None:
+    target = work / "tus"
+    target.mkdir()
+    with running(target) as server:
+        for title, source in sources.items():
+            expected = sum(path.stat().st_size for path in source.iterdir())
+
+            def ours(source: Path = source) -> None:
+                deliver(source, TusUploader(server.url, chunk_size=CHUNK))
+
+            def peer(source: Path = source) -> None:
+                tuspy(source, server.url)
+
+            table(f"tus: {title}", {"uploader": ours, "tuspy": peer}, target, expected, rounds)
+
+
+def measure_memory(work: Path) -> bool:
+    """Peak memory of a process that sends 5 GB, everything that Python and the libraries take included."""
+    source = work / "sparse"
+    source.mkdir()
+    with open(source / "sparse.mov", "wb") as file:
+        file.truncate(SPARSE)
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True) as sink:
+        try:
+            assert sink.stdout is not None
+            url = f"http://127.0.0.1:{int(sink.stdout.readline())}"
+            command = [sys.executable, "-c", MEMORY, str(source), url, root]
+            begin = time.perf_counter()
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            seconds = time.perf_counter() - begin
+        finally:
+            sink.terminate()
+    used = int(done.stdout)
+    print(f"\n5 GB (sparse) in {seconds:.1f} s, peak memory {used} MiB (goal: below {MEMORY_GOAL_MB} MB)")
+    return used * 1.048576 < MEMORY_GOAL_MB
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=int, default=1_000)
+    parser.add_argument("--large", type=int, default=1_024, help="MiB of the large file")
+    parser.add_argument("--only", default="webdav,tus,memory")
+    options = parser.parse_args()
+    only = options.only.split(",")
+    with tempfile.TemporaryDirectory(prefix="bench-http-") as name:
+        work = Path(name)
+        make_files(work / "many", options.files, SMALL)
+        make_files(work / "one", 1, options.large << 20)
+        sources = {
+            f"{options.files} files of {SMALL >> 10} KiB": work / "many",
+            f"1 file of {options.large} MiB": work / "one",
+        }
+        if "webdav" in only:
+            measure_webdav(work, sources, options.rounds)
+        if "tus" in only:
+            measure_tus(work, sources, options.rounds)
+        return 0 if "memory" not in only or measure_memory(work) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""Over TLS, where a readable connection need not mean an answer."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.uploaders.fault_server import FaultServer, Trouble
+
+from media_watch_tasks.cancellation import CancelReason, CancelToken
+from media_watch_tasks.errors import DestinationOfflineError, OperationCancelled, PermanentError, TransientError
+from media_watch_tasks.http import new_client
+from media_watch_tasks.uploaders import HttpUploader
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def _uploader(rig: Any, server: FaultServer, certificate: Path) -> HttpUploader:
+    client = rig.stack.enter_context(new_client(verify=ssl.create_default_context(cafile=str(certificate))))
+    made: HttpUploader = rig.stack.enter_context(HttpUploader(server.url + "/{path}", client=client))
+    return made
+
+
+def test_files_arrive_over_tls(rig: Any, payload: bytes, tls: ssl.SSLContext, certificate: Path) -> None:
+    with FaultServer(tls=tls) as server:
+        uploader = _uploader(rig, server, certificate)
+        for name, data in (("large.mov", payload), ("small.mov", b"footage"), ("empty.mov", b"")):
+            media = rig.media(name, data)
+            uploader.upload(media, rig.context(media))
+        assert server.bodies == [payload, b"footage", b""]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        (Trouble(status=413, after=100_000), PermanentError),
+        (Trouble(status=503, after=100_000), TransientError),
+        (Trouble(reset=True, after=1 << 20), TransientError),
+    ],
+)
+def test_troubles_over_tls_mean_the_same(  # noqa: PLR0917 - pytest gives parameters by name
+    rig: Any, payload: bytes, tls: ssl.SSLContext, certificate: Path, trouble: Trouble, error: type[Exception]
+) -> None:
+    with FaultServer([trouble], tls=tls) as server:
+        media = rig.media("clip.mov", payload)
+        context = rig.context(media)
+        with pytest.raises(error):
+            _uploader(rig, server, certificate).upload(media, context)
+        assert context.bytes_read < len(payload)
+        assert rig.tree.open_streams == 0
+
+
+def test_a_cancelled_upload_over_tls_ends(rig: Any, payload: bytes, tls: ssl.SSLContext, certificate: Path) -> None:
+    token = CancelToken()
+    hangs = Trouble(silent=True, after=1 << 20, calls=lambda: token.cancel(CancelReason.USER))
+    with FaultServer([hangs], tls=tls) as server:
+        media = rig.media("clip.mov", payload)
+        with pytest.raises(OperationCancelled):
+            _uploader(rig, server, certificate).upload(media, rig.context(media, cancel=token))
+
+
+def test_a_certificate_that_nobody_vouches_for_stops_everything(rig: Any, tls: ssl.SSLContext) -> None:
+    with FaultServer(tls=tls) as server:
+        uploader = rig.stack.enter_context(HttpUploader(server.url + "/{path}"))
+        media = rig.media("clip.mov", b"footage")
+        with pytest.raises(DestinationOfflineError, match=r"(?i)certificate"):
+            uploader.upload(media, rig.context(media))
+        assert server.seen == []
