@@ -1,0 +1,109 @@
+"""What an error of S3 means for the task: by code first, then by status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from media_watch_tasks.errors import (
+    AuthenticationRequiredError,
+    ConfigurationError,
+    DestinationFull,
+    DestinationOfflineError,
+    MediaWatchError,
+    PermanentError,
+    TransientError,
+)
+from media_watch_tasks.model.redaction import redact
+from media_watch_tasks.uploaders.s3._boto3 import exceptions
+
+__all__ = ["ERRORS", "code_of", "from_boto", "status_of"]
+
+ERRORS = (exceptions.BotoCoreError, exceptions.ClientError)
+"""Everything that botocore raises on purpose."""
+
+_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestExpired",
+        "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnrecognizedClientException",
+        "AccountProblem", "AllAccessDisabled", "NotSignedUp",
+    }
+)  # fmt: skip
+_PASSING = frozenset(
+    {
+        "BadDigest", "ConditionalRequestConflict", "IncompleteBody", "InternalError", "OperationAborted",
+        "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "XAmzContentSHA256Mismatch",
+        "XAmzContentChecksumMismatch", "InvalidPart", "NoSuchUpload",
+    }
+)  # fmt: skip
+_FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLargeForQuota"})
+_BUCKET = frozenset({"NoSuchBucket", "BucketNotFound"})
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})
+_UNAUTHORIZED, _FULL_STATUS, _SERVER = 401, 507, 500
+_REDIRECTS = range(300, 400)
+_NO_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.NoAuthTokenError,
+    exceptions.TokenRetrievalError,
+    exceptions.SSOTokenLoadError,
+    exceptions.UnauthorizedSSOTokenError,
+    exceptions.ProfileNotFound,
+)
+_WRONG_USE = (
+    exceptions.ParamValidationError,
+    exceptions.NoRegionError,
+    exceptions.UnknownEndpointError,
+    exceptions.InvalidEndpointConfigurationError,
+)
+
+
+def code_of(error: Exception) -> str:
+    """The S3 error code; of answers without a body the status as text; `""` where no answer came."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of the answer, 0 where none came."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def from_boto(error: Exception, *, doing: str) -> MediaWatchError:
+    """The exception of this library that says what is to be done.
+
+    Credentials that are missing, expired or refused: the destination pauses. No bucket: it pauses as one that is
+    offline. Throttling, 5xx, time-outs, lost connections: retried. A redirect: the settings are wrong. Any other
+    refusal: permanent.
+    """
+    text = redact(f"S3: {doing}: {error}")
+    code, status = code_of(error), status_of(error)
+    if isinstance(error, _NO_CREDENTIALS) or code in _CREDENTIALS or status == _UNAUTHORIZED:
+        return AuthenticationRequiredError(text, party="destination")
+    if isinstance(error, _WRONG_USE) or status in _REDIRECTS or code == "AuthorizationHeaderMalformed":
+        return ConfigurationError(f"{text}; look at the bucket, its region and the endpoint")
+    if code in _BUCKET:
+        return DestinationOfflineError(f"{text}; make the bucket, or correct its name")
+    if code in _FULL or status == _FULL_STATUS:
+        return DestinationFull(f"{text}; make room there")
+    if status == 0 or status >= _SERVER or status in _PASSING_STATUSES or code in _PASSING:
+        return TransientError(text, retry_after=_retry_after(error))
+    return PermanentError(text)
+
+
+def _retry_after(error: Exception) -> timedelta | None:
+    """What the answer asks for in Retry-After (RFC 9110, 10.2.3): seconds or a date; None where it makes no sense."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    text = str(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")).strip()
+    if text.isascii() and text.isdecimal():
+        # 30 years: longer than any cap, and short of what a timedelta cannot hold.
+        return timedelta(seconds=min(int(text[:12]), 10**9))
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC), timedelta(0))
