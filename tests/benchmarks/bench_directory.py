@@ -79,7 +79,7 @@ class MinimalContext(UploadContext):
     def progress(self, done: int, *, total: int | None = None, stage: Stage = Stage.TRANSFER) -> None:
         """Nobody looks."""
 
-    def watch(self, stream: BinaryIO) -> BinaryIO:
+    def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
         return stream
 
     def save_resume_state(self, state: Mapping[str, Any] | None) -> None:

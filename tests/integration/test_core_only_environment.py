@@ -36,6 +36,7 @@ HEAVY = frozenset({"asyncio", "ctypes", "http", "multiprocessing", "unittest", "
 # extra -> what fails without it, as an expression over the names of a module; None: no part of the package uses it yet.
 NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "cli": None,
+    "http": (f"{PACKAGE}.http", "new_client()"),
     "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),
     "probe": (f"{PACKAGE}.probe", "AvProber(pillow=False)"),

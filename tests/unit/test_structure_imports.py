@@ -52,7 +52,7 @@ CORE_PACKAGES = frozenset({"attr", "attrs", "peewee", "tenacity", "typing_extens
 EXTRAS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "cli": (frozenset({"cli"}), frozenset({"rich", "typer"})),
     "firestore": (frozenset({"firestore"}), frozenset({"google"})),
-    "http": (frozenset({"http"}), frozenset({"httpx2"})),
+    "http": (frozenset({"http"}), frozenset({"httpcore2", "httpx2"})),
     "huey": (frozenset({"schedulers"}), frozenset({"huey", "redis"})),
     "photo": (frozenset({"probe"}), frozenset({"PIL", "pillow_heif"})),
     "postgres": (frozenset({"stores"}), frozenset({"psycopg", "psycopg_pool"})),

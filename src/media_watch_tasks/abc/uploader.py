@@ -72,8 +72,11 @@ class UploadContext(ABC):
         """Say how far it is, in bytes. It keeps the lease alive. Raises `OperationCancelled` when it has to stop."""
 
     @abstractmethod
-    def watch(self, stream: BinaryIO) -> BinaryIO:
-        """The stream, with reads reported as progress of the transfer."""
+    def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
+        """The stream, with reads reported as progress of the transfer.
+
+        `offset`: bytes of the file that come before the stream's first one, where an upload goes on in its middle.
+        """
 
     @abstractmethod
     def save_resume_state(self, state: Mapping[str, Any] | None) -> None:

@@ -82,9 +82,9 @@ class ManagedContext(UploadContext):
         if self._flight.on_progress(progress) and notifier.active:
             notifier.emit(TaskProgress(at_ns=notifier.now_ns(), task=self._flight.claim.task, progress=progress))
 
-    def watch(self, stream: BinaryIO) -> BinaryIO:
+    def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
         """Report what is read from the stream as progress of the transfer."""
-        sent = 0
+        sent = offset
 
         def on_read(count: int) -> None:
             nonlocal sent

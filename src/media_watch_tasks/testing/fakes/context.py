@@ -118,9 +118,9 @@ class FakeContext(UploadContext):
         self.progress_calls.append(UploadProgress(stage, done, total))
         self._cancel.raise_if_cancelled()
 
-    def watch(self, stream: BinaryIO) -> BinaryIO:
+    def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
         """The stream, with every read recorded."""
-        return cast("BinaryIO", _WatchedStream(stream, self))
+        return cast("BinaryIO", _WatchedStream(stream, self, offset))
 
     def save_resume_state(self, state: Mapping[str, Any] | None) -> None:
         """Record it; raises `LeaseLost` if the lease is to be lost."""
@@ -156,16 +156,16 @@ class FakeContext(UploadContext):
     def count(self, read: int) -> None:
         """Record bytes read through `watch`."""
         self.bytes_read += read
-        self.progress(self.bytes_read)
 
 
 class _WatchedStream(io.RawIOBase):
     """Reads with `read(n)`, which every binary stream has; `readinto` rests on it."""
 
-    def __init__(self, stream: BinaryIO, context: FakeContext) -> None:
+    def __init__(self, stream: BinaryIO, context: FakeContext, offset: int) -> None:
         super().__init__()
         self._stream = stream
         self._context = context
+        self._at = offset
 
     def readable(self) -> bool:
         return True
@@ -175,7 +175,9 @@ class _WatchedStream(io.RawIOBase):
             return self.readall()
         self._context.note_request(size)
         data = self._stream.read(self._context.allowed(size))
+        self._at += len(data)
         self._context.count(len(data))
+        self._context.progress(self._at)
         return data
 
     def readall(self) -> bytes:

@@ -1,0 +1,180 @@
+"""Request bodies that can be sent again, and know their length before the first byte."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import BinaryIO, Protocol
+
+from media_watch_tasks.abc.uploader import UploadContext
+from media_watch_tasks.errors import AssetChanged, TransientError
+from media_watch_tasks.model.assets import ResolvedMedia
+
+__all__ = ["CHUNK", "Body", "MediaBody", "MultipartBody"]
+
+CHUNK = 1 << 20
+"""Bytes that are read and sent at a time."""
+
+
+class Body(Protocol):
+    """Bytes of a known length. Every iteration gives them from the first one on, and nothing else."""
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+
+    @property
+    def complete(self) -> bool:
+        """True once the last iteration has had its last byte taken."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+class MediaBody:
+    """The whole file, read as it is sent: watched, hashed, and held back before its last piece.
+
+    The last piece leaves only after the source was seen to end where it should, the hash was compared with the one
+    that was known before, and the context has confirmed.
+
+    Args:
+        media: the file.
+        context: hears of the progress, and is asked to confirm.
+        small: bytes up to which a file is read before it is sent, so that its hash is known for a header.
+    """
+
+    def __init__(self, media: ResolvedMedia, context: UploadContext, *, small: int = CHUNK) -> None:
+        self._media = media
+        self._context = context
+        self._kept: bytes | None = None
+        self._complete = False
+        self.sha256 = media.sha256
+        """Hex; None until it is known: beforehand if the manager or a small size allows it, else once all was read."""
+        if media.size <= min(small, CHUNK) and self.sha256 is None:
+            self._kept = b"".join(self._read())
+            self.sha256 = hashlib.sha256(self._kept).hexdigest()
+
+    @property
+    def length(self) -> int:
+        """The size of the file."""
+        return self._media.size
+
+    @property
+    def complete(self) -> bool:
+        """True once the last iteration has had its last byte taken."""
+        return self._complete
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The bytes, from the first one on.
+
+        Raises:
+            AssetChanged: the file is longer, shorter or another one than the asset says.
+            TransientError: it cannot be read.
+            anything that the source or the context raises, unchanged.
+        """
+        self._complete = False
+        held = b""
+        digest = hashlib.sha256()
+        for part in self._read() if self._kept is None else [self._kept]:
+            if held:
+                yield held
+            digest.update(part)
+            held = part
+        found = digest.hexdigest()
+        if self.sha256 not in {None, found}:
+            raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
+        self.sha256 = found
+        self._context.confirm()
+        if held:
+            yield held
+        self._complete = True
+
+    def _read(self) -> Iterator[bytes]:
+        with closing(whole_file(self._media)) as stream:
+            yield from exactly(self._context.watch(stream), self._media)
+
+
+class MultipartBody:
+    """A form (`multipart/form-data`, RFC 7578) with one file in it, its last field, and texts before it."""
+
+    def __init__(
+        self,
+        file: Body,
+        *,
+        field_name: str,
+        file_name: str,
+        content_type: str,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self._file = file
+        self._complete = False
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        """The value of the header Content-Type."""
+        texts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
+            for name, value in (fields or {}).items()
+        ]
+        disposition = f'form-data; name="{_quoted(field_name)}"; filename="{_quoted(file_name)}"'
+        texts.append(f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {content_type}\r\n\r\n")
+        self._head = "".join(texts).encode("utf-8", "replace")
+        self._tail = f"\r\n--{boundary}--\r\n".encode("ascii")
+
+    @property
+    def length(self) -> int:
+        """Bytes, the form around the file included."""
+        return len(self._head) + self._file.length + len(self._tail)
+
+    @property
+    def complete(self) -> bool:
+        """True once the last iteration has had its last byte taken."""
+        return self._complete
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The form. Its end leaves after the file's last piece: nothing is whole before the context has confirmed."""
+        self._complete = False
+        yield self._head
+        yield from self._file
+        yield self._tail
+        self._complete = True
+
+
+def whole_file(media: ResolvedMedia, offset: int = 0) -> BinaryIO:
+    """A fresh stream from `offset` to wherever the file ends now. A plain `OSError` becomes a `TransientError`."""
+    try:
+        return media.open_stream(offset, None)
+    except OSError as error:
+        raise _unreadable(media, error) from error
+
+
+def exactly(stream: BinaryIO, media: ResolvedMedia, offset: int = 0) -> Iterator[bytes]:
+    """What a stream from `offset` holds, in pieces of at most `CHUNK` bytes, up to the end that the asset names.
+
+    Raises:
+        AssetChanged: the file ends earlier, or goes on.
+        TransientError: it cannot be read.
+    """
+    read = offset
+    while True:
+        try:
+            part = stream.read(CHUNK)
+        except OSError as error:
+            raise _unreadable(media, error) from error
+        read += len(part)
+        if read > media.size:
+            raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
+        if not part:
+            break
+        yield part
+    if read != media.size:
+        raise AssetChanged(f"{media.asset.display} ended after {read} bytes, it had {media.size}")
+
+
+def _unreadable(media: ResolvedMedia, error: OSError) -> TransientError:
+    return TransientError(f"{media.asset.display} cannot be read: {error.strerror or error}")
+
+
+def _quoted(text: str) -> str:
+    # As browsers do it: HTML, "multipart/form-data encoding algorithm".
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
