@@ -22,9 +22,10 @@ from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
+from media_watch_tasks.manager.unfinished import abort_unfinished
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.model.settlements import ReservationState
+from media_watch_tasks.model.settlements import Cancelled, Dead, ReservationState, Superseded
 from media_watch_tasks.model.sources import AssetState
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
 
@@ -131,7 +132,15 @@ class Attempt:
             now_ns=self._core.clock.now_ns(),
             draw=self._core.rng.random(),
         )
+        if isinstance(outcome.settlement, Dead | Cancelled | Superseded):
+            self._abort_upload()
         return attrs.evolve(outcome, metadata=self._new_metadata, bytes_sent=self._flight.bytes_sent)
+
+    def _abort_upload(self) -> None:
+        """The task ends without a delivery: nobody goes on with its parts, unless another worker has it by now."""
+        task, ref = self._task, self._flight.claim.ref
+        if self.context.resume_state and task.id in self._core.tasks.extend((ref,), lease_ns=self._core.lease_ns):
+            abort_unfinished(self._core, attrs.evolve(task, resume_state=self.context.resume_state))
 
     def _check_source(self) -> None:
         (found,) = from_source(lambda: self._core.resolver.stat((self._asset,), cancel=self._flight.cancel))

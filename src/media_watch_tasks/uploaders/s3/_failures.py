@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from media_watch_tasks.errors import (
@@ -14,8 +13,10 @@ from media_watch_tasks.errors import (
     DestinationOfflineError,
     MediaWatchError,
     PermanentError,
+    RateLimited,
     TransientError,
 )
+from media_watch_tasks.http.retry_after import parse_retry_after
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.uploaders.s3._boto3 import exceptions
 
@@ -40,8 +41,8 @@ _PASSING = frozenset(
 )  # fmt: skip
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLargeForQuota"})
 _BUCKET = frozenset({"NoSuchBucket", "BucketNotFound"})
-_PASSING_STATUSES = frozenset({408, 409, 425, 429})
-_UNAUTHORIZED, _FULL_STATUS, _SERVER = 401, 507, 500
+_UNAUTHORIZED, _TOO_MANY, _FULL_STATUS, _SERVER = 401, 429, 507, 500
+_PASSING_STATUSES = frozenset({408, 409, 425, _TOO_MANY})
 _REDIRECTS = range(300, 400)
 _NO_CREDENTIALS = (
     exceptions.NoCredentialsError,
@@ -53,6 +54,7 @@ _NO_CREDENTIALS = (
     exceptions.UnauthorizedSSOTokenError,
     exceptions.ProfileNotFound,
 )
+_NO_CONNECTION = (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError, exceptions.ProxyConnectionError)
 _WRONG_USE = (
     exceptions.ParamValidationError,
     exceptions.NoRegionError,
@@ -77,7 +79,8 @@ def from_boto(error: Exception, *, doing: str) -> MediaWatchError:
     """The exception of this library that says what is to be done.
 
     Credentials that are missing, expired or refused: the destination pauses. No bucket: it pauses as one that is
-    offline. Throttling, 5xx, time-outs, lost connections: retried. A redirect: the settings are wrong. Any other
+    offline, and so it does where no connection can be made. 429 with a Retry-After: it pauses until then. Throttling,
+    5xx, time-outs, lost connections: retried. A redirect: the settings are wrong. Any other
     refusal: permanent.
     """
     text = redact(f"S3: {doing}: {error}")
@@ -90,20 +93,20 @@ def from_boto(error: Exception, *, doing: str) -> MediaWatchError:
         return DestinationOfflineError(f"{text}; make the bucket, or correct its name")
     if code in _FULL or status == _FULL_STATUS:
         return DestinationFull(f"{text}; make room there")
+    if isinstance(error, _NO_CONNECTION):
+        return DestinationOfflineError(text)
+    if status == _TOO_MANY and (delay := _retry_after(error)) is not None:
+        return RateLimited(text, until=datetime.now(UTC) + delay)
     if status == 0 or status >= _SERVER or status in _PASSING_STATUSES or code in _PASSING:
         return TransientError(text, retry_after=_retry_after(error))
     return PermanentError(text)
 
 
 def _retry_after(error: Exception) -> timedelta | None:
-    """What the answer asks for in Retry-After (RFC 9110, 10.2.3): seconds or a date; None where it makes no sense."""
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
-    text = str(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")).strip()
-    if text.isascii() and text.isdecimal():
-        # 30 years: longer than any cap, and short of what a timedelta cannot hold.
-        return timedelta(seconds=min(int(text[:12]), 10**9))
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC), timedelta(0))
+    return parse_retry_after(_header(response, "retry-after"), now=datetime.now(UTC))
+
+
+def _header(response: Mapping[str, Any], name: str) -> str | None:
+    found = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name)
+    return None if found is None else str(found)

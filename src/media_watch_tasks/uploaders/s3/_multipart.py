@@ -175,7 +175,7 @@ class MultipartUpload:
             # A read of the whole file is one stream from its first byte, so that whoever hashes streams sees all of it.
             whole = (start, end) == (0, media.size)
             with media.open() if whole else media.open_range(start, end - start) as opened:
-                stream = self._context.watch(opened)
+                stream = self._context.watch(opened, offset=start)
                 for number in range(first, last + 1):
                     size = self._length(number)
                     while not self._budget.take(size, timeout=_LOOK_SECONDS):
