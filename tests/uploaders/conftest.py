@@ -31,10 +31,12 @@ from media_watch_tasks.testing.s3 import StrictS3
 
 MakeClient = Callable[..., Any]
 
+_SESSION = boto3.session.Session()  # it has read the descriptions of S3, which takes half a second
+
 
 def make_client(url: str, *, access_key: str, secret_key: str, attempts: int = 1, **config: Any) -> Any:
     """A client as the uploader makes one for itself, for a server on this machine; it does not retry by itself."""
-    return boto3.session.Session().client(
+    return _SESSION.client(
         "s3",
         endpoint_url=url,
         region_name=StrictS3.region,
@@ -45,8 +47,7 @@ def make_client(url: str, *, access_key: str, secret_key: str, attempts: int = 1
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"total_max_attempts": attempts},
-            read_timeout=20,
-            **config,
+            **{"read_timeout": 20, **config},
         ),
     )
 

@@ -336,8 +336,11 @@ class _Handler(BaseHTTPRequestHandler):
         self, headers: Mapping[str, str], key: str, *_: object
     ) -> tuple[int, dict[str, str], str]:
         made = self.s3.shelf.begin(key, _kept(headers), with_checksum="x-amz-checksum-algorithm" in headers)
-        return 200, {}, f"<InitiateMultipartUploadResult><UploadId>{made.upload_id}</UploadId>" + (
-            "</InitiateMultipartUploadResult>"
+        return (
+            200,
+            {},
+            f"<InitiateMultipartUploadResult><UploadId>{made.upload_id}</UploadId>"
+            + ("</InitiateMultipartUploadResult>"),
         )
 
     def _UploadPart(
@@ -371,8 +374,11 @@ class _Handler(BaseHTTPRequestHandler):
         named = [_named(part) for part in _PART.findall((body.data or b"").decode())]
         made = self.s3.shelf.complete(upload, named, headers)
         checksum_line = f"<ChecksumSHA256>{made.checksum}</ChecksumSHA256>" if made.checksum else ""
-        return 200, {}, f"<CompleteMultipartUploadResult><ETag>{escape(made.etag)}</ETag>{checksum_line}" + (
-            "</CompleteMultipartUploadResult>"
+        return (
+            200,
+            {},
+            f"<CompleteMultipartUploadResult><ETag>{escape(made.etag)}</ETag>{checksum_line}"
+            + ("</CompleteMultipartUploadResult>"),
         )
 
     def _AbortMultipartUpload(
@@ -401,6 +407,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.send_header("x-amz-request-id", "strict")
+        self.send_header("Date", self.date_time_string())
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import AuthenticationRequiredError, MediaWatchError, PermanentError
 from media_watch_tasks.uploaders.s3._failures import ERRORS, code_of, from_boto, status_of
 from media_watch_tasks.uploaders.s3.standing import Standing
@@ -29,9 +30,10 @@ class Told(Exception):  # noqa: N818 - an answer that the caller asked to hear o
 class Bucket:
     """Thread-safe. `make` gives a client, and is asked for another one when credentials were refused."""
 
-    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+    def __init__(self, name: str, make: Callable[[], Any], *, clock: Clock) -> None:
         self.name = name
         self._make = make
+        self._clock = clock
         self._client = make()
         self._generation = 0
         self._lock = threading.Lock()
@@ -110,7 +112,7 @@ class Bucket:
         return answer
 
     def _classified(self, client: Any, error: Exception, operation: str, doing: str) -> MediaWatchError:  # noqa: ANN401 - as in `_boto3`
-        found = from_boto(error, doing=doing)
+        found = from_boto(error, doing=doing, clock=self._clock)
         if not isinstance(found, PermanentError) or status_of(error) != _FORBIDDEN or operation == "head_bucket":
             return found
         # Is it this object, or is it the bucket? A policy that was changed must not end every task for good.

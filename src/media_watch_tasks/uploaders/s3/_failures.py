@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import (
     AuthenticationRequiredError,
     ConfigurationError,
@@ -16,7 +17,8 @@ from media_watch_tasks.errors import (
     RateLimited,
     TransientError,
 )
-from media_watch_tasks.http.retry_after import parse_retry_after
+from media_watch_tasks.http.answers import Answer
+from media_watch_tasks.http.classification import retry_delay
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.uploaders.s3._boto3 import exceptions
 
@@ -75,7 +77,7 @@ def status_of(error: Exception) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def from_boto(error: Exception, *, doing: str) -> MediaWatchError:
+def from_boto(error: Exception, *, doing: str, clock: Clock) -> MediaWatchError:
     """The exception of this library that says what is to be done.
 
     Credentials that are missing, expired or refused: the destination pauses. No bucket: it pauses as one that is
@@ -95,18 +97,16 @@ def from_boto(error: Exception, *, doing: str) -> MediaWatchError:
         return DestinationFull(f"{text}; make room there")
     if isinstance(error, _NO_CONNECTION):
         return DestinationOfflineError(text)
-    if status == _TOO_MANY and (delay := _retry_after(error)) is not None:
-        return RateLimited(text, until=datetime.now(UTC) + delay)
+    if status == _TOO_MANY and (delay := _retry_after(error, clock)) is not None:
+        return RateLimited(text, until=clock.now() + delay)
     if status == 0 or status >= _SERVER or status in _PASSING_STATUSES or code in _PASSING:
-        return TransientError(text, retry_after=_retry_after(error))
+        return TransientError(text, retry_after=_retry_after(error, clock))
     return PermanentError(text)
 
 
-def _retry_after(error: Exception) -> timedelta | None:
+def _retry_after(error: Exception, clock: Clock) -> timedelta | None:
+    """As for any other server; a date is compared with the date of the answer, so our clock does not matter."""
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
-    return parse_retry_after(_header(response, "retry-after"), now=datetime.now(UTC))
-
-
-def _header(response: Mapping[str, Any], name: str) -> str | None:
-    found = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name)
-    return None if found is None else str(found)
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    answer = Answer(method="", url="", status=status_of(error), headers=headers)
+    return retry_delay(answer, clock=clock)

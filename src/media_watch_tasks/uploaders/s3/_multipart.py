@@ -84,6 +84,7 @@ class MultipartUpload:
         self._bodies: dict[int, PartBody] = {}
         self._pending: dict[Future[_Part], int] = {}
         self._stop = threading.Event()
+        self._error: BaseException | None = None
 
     def deliver(self, settings: Mapping[str, Any], conditions: Mapping[str, str]) -> Standing:
         """Send what is missing, then make the object visible; what stands there then.
@@ -195,6 +196,8 @@ class MultipartUpload:
         """Take over parts that were sent, tell how far it is, and see whether it has to stop."""
         self._context.cancel.raise_if_cancelled()
         done = wait(self._pending, timeout, FIRST_COMPLETED).done if self._pending else set()
+        if self._error is not None:
+            raise self._error
         for future in done:
             number = self._pending.pop(future)
             self._parts[number] = future.result()
@@ -204,7 +207,7 @@ class MultipartUpload:
     def _send_part(self, number: int, data: memoryview, body: PartBody) -> _Part:
         """Runs in a thread of `senders`."""
         try:
-            if self._stop.is_set():
+            if self._stop.is_set() or self._error is not None:
                 raise InterruptedError("the upload was stopped")
             checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
             for _ in range(_TRIES):
@@ -218,6 +221,10 @@ class MultipartUpload:
                 if stored in {None, checksum}:
                     return _Part(answer["ETag"], stored)
             raise _OtherBytes(f"S3 stores other bytes than it is sent: part {number} of {self._key}")
+        except BaseException as error:
+            # What has not begun need not begin, and what that raises is not what went wrong.
+            self._error = self._error or error
+            raise
         finally:
             self._budget.give_back(len(data))
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from media_watch_tasks.abc.uploader import Checks, FindsExisting, Resumable, UploadContext, Uploader, Verifies
+from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import AlreadyExists, AssetChanged, ConfigurationError, PermanentError, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
@@ -59,6 +60,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             refuse such headers are treated so by themselves.
         destination_id: by default `S3Uploader:` and the bucket. Give one where two uploaders write into one bucket,
             or into buckets of one name at two services.
+        clock: for Retry-After.
 
     Raises:
         MissingDependencyError: boto3 is not installed.
@@ -81,6 +83,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         extra: Mapping[str, object] | None = None,
         conditional_writes: bool = True,
         destination_id: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         from media_watch_tasks.uploaders.s3 import _boto3, _bucket  # noqa: PLC0415 - needs the extra s3
 
@@ -99,7 +102,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             make = lambda: _boto3.make_client(connections=concurrency + 16)  # noqa: E731 - one of three ways to one name
         else:
             make = client if not hasattr(client, "put_object") else lambda: client
-        self._bucket = _bucket.Bucket(bucket, make)
+        self._bucket = _bucket.Bucket(bucket, make, clock=clock or SystemClock())
         self._threshold = multipart_threshold
         self._part_size = part_size
         self._budget = ByteBudget(part_size * concurrency)
@@ -312,7 +315,9 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         """See whether the service refuses conditions altogether."""
         if code == "NotImplemented":
             if not conditions:
-                raise ConfigurationError("S3: the service does not implement what this upload asks for; look at `extra`")
+                raise ConfigurationError(
+                    "S3: the service does not implement what this upload asks for; look at `extra`"
+                )
             self._conditional = False
 
     def _receipt(self, key: str, standing: Standing, *, sha256: str | None = None) -> UploadReceipt:
