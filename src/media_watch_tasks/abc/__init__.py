@@ -4,6 +4,7 @@ from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, ChangeFeed
 from media_watch_tasks.abc.constraint import Constraint
+from media_watch_tasks.abc.payloads import KeepPayloads, KeptPayload, PayloadStore
 from media_watch_tasks.abc.prober import MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import Filters, MediaScanner
@@ -37,6 +38,8 @@ __all__ = [
     "Filters",
     "FindsExisting",
     "Job",
+    "KeepPayloads",
+    "KeptPayload",
     "LocalDestination",
     "MediaProber",
     "MediaResolver",
@@ -44,6 +47,7 @@ __all__ = [
     "MediaStateStore",
     "MovesRemote",
     "OpensByteSources",
+    "PayloadStore",
     "Reservation",
     "Resumable",
     "Scheduler",
