@@ -2,7 +2,16 @@
 
 from media_watch_tasks.uploaders.asynchronous import CHUNK_SIZE, AsyncUploader, iter_chunks
 from media_watch_tasks.uploaders.directory import DirectoryUploader
+from media_watch_tasks.uploaders.presigned import PresignedUploader
 from media_watch_tasks.uploaders.s3 import S3Uploader
 from media_watch_tasks.uploaders.wrappers import AllOf
 
-__all__ = ["CHUNK_SIZE", "AllOf", "AsyncUploader", "DirectoryUploader", "S3Uploader", "iter_chunks"]
+__all__ = [
+    "CHUNK_SIZE",
+    "AllOf",
+    "AsyncUploader",
+    "DirectoryUploader",
+    "PresignedUploader",
+    "S3Uploader",
+    "iter_chunks",
+]
