@@ -81,8 +81,8 @@ class MultipartUpload:
         self._upload_id = ""
         self._parts: dict[int, _Part] = {}
         self._resumed = 0
-        self._bodies: dict[int, PartBody] = {}
-        self._pending: dict[Future[_Part], int] = {}
+        self._pending: dict[Future[_Part], tuple[int, PartBody]] = {}
+        self._sent = 0
         self._stop = threading.Event()
         self._error: BaseException | None = None
 
@@ -162,8 +162,9 @@ class MultipartUpload:
     def _send(self) -> None:
         missing = [number for number in range(1, self._count + 1) if number not in self._parts]
         for number, data in self._read(missing):
-            body = self._bodies[number] = PartBody(data, self._stop.is_set)
-            self._pending[self._senders.submit(self._send_part, number, data, body)] = number
+            body = PartBody(data, self._stop.is_set)
+            self._pending[self._senders.submit(self._send_part, number, body)] = (number, body)
+            del data, body  # a part that was sent must not stay in memory
             self._collect(timeout=0)
         while self._pending:
             self._collect(timeout=_LOOK_SECONDS)
@@ -189,6 +190,7 @@ class MultipartUpload:
                         self._budget.give_back(size)
                         raise
                     yield number, data
+                    del data
                 if whole and fill(media, stream, memoryview(bytearray(1))):
                     raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
 
@@ -199,17 +201,18 @@ class MultipartUpload:
         if self._error is not None:
             raise self._error
         for future in done:
-            number = self._pending.pop(future)
+            number, _ = self._pending.pop(future)
             self._parts[number] = future.result()
-        sent = sum(body.furthest for body in self._bodies.values())
-        self._context.progress(self._resumed + sent, total=self._media.size)
+            self._sent += self._length(number)
+        under_way = sum(body.furthest for _, body in self._pending.values())
+        self._context.progress(self._resumed + self._sent + under_way, total=self._media.size)
 
-    def _send_part(self, number: int, data: memoryview, body: PartBody) -> _Part:
+    def _send_part(self, number: int, body: PartBody) -> _Part:
         """Runs in a thread of `senders`."""
         try:
             if self._stop.is_set() or self._error is not None:
                 raise InterruptedError("the upload was stopped")
-            checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+            checksum = base64.b64encode(hashlib.sha256(body.data).digest()).decode()
             for _ in range(_TRIES):
                 body.seek(0)
                 answer = self._bucket.call(
@@ -226,7 +229,9 @@ class MultipartUpload:
             self._error = self._error or error
             raise
         finally:
-            self._budget.give_back(len(data))
+            size = len(body)
+            body.release()
+            self._budget.give_back(size)
 
     def _drain(self, *, stop: bool) -> None:
         """Let what is on its way arrive: the next attempt need not send it again. Asked to stop, it is cut off."""

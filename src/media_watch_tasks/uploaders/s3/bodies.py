@@ -26,29 +26,33 @@ class PartBody:
     """
 
     def __init__(self, data: memoryview, stopped: Callable[[], bool]) -> None:
-        self._data = data
+        self.data = data
         self._stopped = stopped
         self._at = 0
         self.furthest = 0
         """The most bytes that were handed out so far."""
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.data)
+
+    def release(self) -> None:
+        """Forget the bytes."""
+        self.data = memoryview(b"")
 
     def read(self, size: int = -1, /) -> bytes:
         """At least the next 256 KiB, whatever a smaller size asks for: the client asks for 16 KiB at a time."""
         if self._stopped():
             raise InterruptedError("the upload was stopped")
-        end = len(self._data) if size < 0 else self._at + max(size, _SLICE)
-        piece = bytes(self._data[self._at : end])
+        end = len(self.data) if size < 0 else self._at + max(size, _SLICE)
+        piece = bytes(self.data[self._at : end])
         self._at += len(piece)
         self.furthest = max(self.furthest, self._at)
         return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Jump; the client does so to send the part again."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
-        self._at = min(max(base + offset, 0), len(self._data))
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self.data)}[whence]
+        self._at = min(max(base + offset, 0), len(self.data))
         return self._at
 
     def tell(self) -> int:

@@ -75,7 +75,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         *,
         client: Any = None,  # noqa: ANN401 - boto3 makes the class of a client at run time
         multipart_threshold: int = 100_000_000,
-        part_size: int = 8 * _MIB,
+        part_size: int = 6 * _MIB,
         concurrency: int = 4,
         storage_class: str | None = None,
         metadata: Callable[[ResolvedMedia], Mapping[str, str]] | None = None,
