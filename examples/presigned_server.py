@@ -140,7 +140,11 @@ class Service:
     @staticmethod
     def public(upload: dict[str, Any]) -> dict[str, Any]:
         """What a client may see."""
-        return {name: upload[name] for name in ("id", "status", "progress", "error", "remote_id", "sha256") if name in upload}
+        return {
+            name: upload[name]
+            for name in ("id", "status", "progress", "error", "remote_id", "sha256")
+            if name in upload
+        }
 
 
 @contextmanager

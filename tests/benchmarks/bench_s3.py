@@ -203,8 +203,7 @@ def main() -> None:
             if arguments.large_mib:
                 large.mkdir()
                 with open(large / "long.mov", "wb") as file:
-                    for _ in range(arguments.large_mib):
-                        file.write(os.urandom(MIB))
+                    file.writelines(os.urandom(MIB) for _ in range(arguments.large_mib))
                 compare("one large file", large, rounds=arguments.rounds)
         if arguments.sparse_gib:
             memory(arguments.sparse_gib)

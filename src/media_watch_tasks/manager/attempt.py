@@ -180,9 +180,7 @@ class Attempt:
     def _from_kept(self, kept: KeptPayload) -> ResolvedMedia:
         known = self._known
         current = known.current_metadata if known and known.fingerprint == self._task.fingerprint else None
-        media = ResolvedMedia(
-            self._asset, kept.mime_type, kept.open_stream, metadata=current, sha256=kept.sha256
-        )
+        media = ResolvedMedia(self._asset, kept.mime_type, kept.open_stream, metadata=current, sha256=kept.sha256)
         if self._core.options.enable_hash_dedup and self._content_hash is None:
             self._content_hash = ContentHash(self._task.fingerprint.size)
         return watched(media, on_read=self._flight.on_read, content_hash=self._content_hash)

@@ -1,4 +1,4 @@
-"""Keeps the bytes of pending uploads, uses them where the source has vanished, and frees them when nobody needs them."""
+"""Keeps the bytes of pending uploads, for sources that vanish, and frees them when nobody needs them."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def context_of(media: Any, uploader: Uploader, **settings: Any) -> FakeContext:
 
 
 @pytest.mark.parametrize("form", [False, True], ids=["put", "form"])
-def test_artwork_goes_beside_the_file(serve: Callable[..., Service], form: bool) -> None:  # noqa: FBT001 - of pytest
+def test_artwork_goes_beside_the_file(serve: Callable[..., Service], form: bool) -> None:
     service = serve(form=form)
     picture = b"picture" * 1_000
     uploader, media = service.uploader(artwork=lambda _: Artwork(picture, "jpg")), media_of()
@@ -303,9 +303,7 @@ def test_a_storage_that_fails_is_retried_through_a_manager(
     assert service.published() == [DATA]
 
 
-def test_an_answer_to_complete_that_gets_lost_is_made_up_for(
-    watch: Any, serve: Callable[..., Service]
-) -> None:
+def test_an_answer_to_complete_that_gets_lost_is_made_up_for(watch: Any, serve: Callable[..., Service]) -> None:
     service = serve()
     uploader = service.uploader()
     with FaultPlan([Fault("complete", when="after", raises=TransientError("the answer got lost"))]) as plan:

@@ -71,9 +71,9 @@ class TestS3StrictStreamed(TestS3Strict):
 
     settings: ClassVar[dict[str, Any]] = {"part_size": 5 * MIB, "multipart_threshold": 1 << 30}
     # Nothing is in parts here; what resumes is tested by the others.
-    test_it_goes_on_where_it_was_cut_off = None
-    test_an_aborted_state_is_gone_and_may_be_aborted_again = None
-    test_parts_of_two_versions_never_meet = None
+    test_it_goes_on_where_it_was_cut_off = None  # type: ignore[assignment]  # left out
+    test_an_aborted_state_is_gone_and_may_be_aborted_again = None  # type: ignore[assignment]  # left out
+    test_parts_of_two_versions_never_meet = None  # type: ignore[assignment]  # left out
 
 
 class TestS3WithoutConditions(TestS3Strict):

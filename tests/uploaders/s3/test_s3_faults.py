@@ -180,7 +180,7 @@ def test_a_bucket_that_may_not_be_written_pauses_the_destination(delivery: Deliv
     ],
 )
 @steps
-def test_other_refusals_mean_what_they_say(
+def test_other_refusals_mean_what_they_say(  # noqa: PLR0917 - of pytest
     delivery: Delivery, operation: str, data: bytes, status: int, code: str, state: TaskState, attempts: int
 ) -> None:
     delivery.server.fail(S3Fault(operation, status=status, code=code))
@@ -326,7 +326,7 @@ def test_a_cancelled_upload_stops_and_its_parts_are_removed(delivery: Delivery) 
     assert delivery.server.uploads == {}
 
 
-SOURCE_FAULTS = {
+SOURCE_FAULTS: dict[str, Callable[[Any], object]] = {
     "truncated": lambda tree: tree.change("clip.mov", LARGE[: 11 * MIB]),
     "replaced": lambda tree: tree.change("clip.mov", random.Random(9).randbytes(len(LARGE))),
     "grown": lambda tree: tree.change("clip.mov", LARGE + b"more"),

@@ -1,4 +1,4 @@
-"""What S3Uploader is told: where files go, what goes with them, whose objects it replaces, and how credentials change."""
+"""What S3Uploader is told: where files go and what with them, whose objects it replaces, how credentials change."""
 
 from __future__ import annotations
 

@@ -240,7 +240,9 @@ def test_no_room_is_said_and_the_task_goes_on(
     assert watch.again(manager).state is TaskState.SUCCESS
 
 
-def test_kept_files_are_private_and_hold_no_secret(watch: Any, spool: Callable[..., PendingStore], tmp_path: Path) -> None:
+def test_kept_files_are_private_and_hold_no_secret(
+    watch: Any, spool: Callable[..., PendingStore], tmp_path: Path
+) -> None:
     uploader = FakeUploader(outcomes=[TransientError("https://u:canary@host/x?sig=canary said no; token=canary")])
     manager = watch.manager(uploader, parts={"pending": spool()})
     watch.tree.put("clip.mov", DATA)

@@ -40,7 +40,11 @@ def test_what_was_kept_is_read_back_whole_and_in_ranges(make: Make) -> None:
     assert kept is not None
     again = make().get(KEY)
     assert again is not None
-    assert (again.size, again.sha256, again.mime_type) == (len(data), hashlib.sha256(data).hexdigest(), "video/quicktime")
+    assert (again.size, again.sha256, again.mime_type) == (
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+        "video/quicktime",
+    )
     with again.open_stream(0, None) as stream:
         assert stream.read() == data
     with again.open_stream(1_000, 70_000) as stream:

@@ -31,6 +31,7 @@ _PART = re.compile(r"<Part>(.*?)</Part>", re.DOTALL)
 _NUMBER = re.compile(r"<PartNumber>(\d+)</PartNumber>")
 _ETAG = re.compile(r"<ETag>(.*?)</ETag>")
 _CHECKSUM = re.compile(r"<ChecksumSHA256>(.*?)</ChecksumSHA256>")
+_CAPITAL = re.compile("([A-Z])")
 _KEPT = ("content-type", "x-amz-storage-class", "x-amz-server-side-encryption")
 # (method, has key, the subresource in the query) -> the API's name.
 _OPERATIONS = {
@@ -215,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(fault.status, fault.code, "as scripted", fault.headers)
         if fault is not None and fault.corrupt:
             body = _other_bytes(body)
-        perform = getattr(self, f"_{operation}")
+        perform = getattr(self, _CAPITAL.sub(r"_\1", operation).lower())
         answer: tuple[int, dict[str, str], str | bytes] = perform(request.headers, key, query, body)
         if fault is not None and fault.lose_answer:
             raise _Gone
@@ -223,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ---- the body
 
-    def _read(self, fault: S3Fault | None, *, keeps: bool) -> Body:
+    def _read(self, fault: S3Fault | None, *, keeps: bool) -> Body:  # noqa: C901 - a loop, and what goes wrong in it
         if "transfer-encoding" in self.headers:
             self.close_connection = True
             raise Refusal(411, "MissingContentLength", "you must provide the Content-Length HTTP header")
@@ -284,20 +285,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ---- operations; each returns (status, headers, body)
 
-    def _HeadBucket(self, *_: object) -> tuple[int, dict[str, str], str]:
+    def _head_bucket(self, *_: object) -> tuple[int, dict[str, str], str]:
         return 200, {"x-amz-bucket-region": self.s3.region}, ""
 
-    def _CreateBucket(self, *_: object) -> tuple[int, dict[str, str], str]:
+    def _create_bucket(self, *_: object) -> tuple[int, dict[str, str], str]:
         raise Refusal(409, "BucketAlreadyOwnedByYou", "it is there")
 
-    def _PutObject(
+    def _put_object(
         self, headers: Mapping[str, str], key: str, _: object, body: Body
     ) -> tuple[int, dict[str, str], str]:
         with_checksum = "x-amz-checksum-sha256" in headers
         made = self.s3.shelf.put(key, body, _kept(headers), headers, with_checksum=with_checksum)
         return 200, _described(made), ""
 
-    def _PostObject(
+    def _post_object(
         self, headers: Mapping[str, str], _key: str, _: object, body: Body
     ) -> tuple[int, dict[str, str], str]:
         s3 = self.s3
@@ -317,33 +318,32 @@ class _Handler(BaseHTTPRequestHandler):
         status = low.get("success_action_status", "204")
         return (int(status) if status in {"200", "201"} else 204), _described(made), ""
 
-    def _HeadObject(self, headers: Mapping[str, str], key: str, *_: object) -> tuple[int, dict[str, str], str]:
+    def _head_object(self, headers: Mapping[str, str], key: str, *_: object) -> tuple[int, dict[str, str], str]:
         found = self.s3.shelf.get(key)
         said = {**_described(found), **found.headers, "Content-Length": str(found.size)}
         if headers.get("x-amz-checksum-mode", "").upper() != "ENABLED":
             said.pop("x-amz-checksum-sha256", None)
         return 200, said, ""
 
-    def _GetObject(self, headers: Mapping[str, str], key: str, *_: object) -> tuple[int, dict[str, str], str | bytes]:
-        status, said, _ = self._HeadObject(headers, key)
-        return status, said, self.s3.shelf.get(key).data or b""
+    def _get_object(self, headers: Mapping[str, str], key: str, *_: object) -> tuple[int, dict[str, str], str | bytes]:
+        said = self._head_object(headers, key)[1]
+        return 200, said, self.s3.shelf.get(key).data or b""
 
-    def _DeleteObject(self, _: object, key: str, *__: object) -> tuple[int, dict[str, str], str]:
+    def _delete_object(self, _: object, key: str, *__: object) -> tuple[int, dict[str, str], str]:
         self.s3.shelf.objects.pop(key, None)
         return 204, {}, ""
 
-    def _CreateMultipartUpload(
+    def _create_multipart_upload(
         self, headers: Mapping[str, str], key: str, *_: object
     ) -> tuple[int, dict[str, str], str]:
         made = self.s3.shelf.begin(key, _kept(headers), with_checksum="x-amz-checksum-algorithm" in headers)
         return (
             200,
             {},
-            f"<InitiateMultipartUploadResult><UploadId>{made.upload_id}</UploadId>"
-            + ("</InitiateMultipartUploadResult>"),
+            f"<Result><UploadId>{made.upload_id}</UploadId></Result>",
         )
 
-    def _UploadPart(
+    def _upload_part(
         self, headers: Mapping[str, str], key: str, query: Mapping[str, str], body: Body
     ) -> tuple[int, dict[str, str], str]:
         upload = self.s3.shelf.upload(key, query["uploadId"])
@@ -352,7 +352,7 @@ class _Handler(BaseHTTPRequestHandler):
         upload.parts[int(query["partNumber"])] = body
         return 200, {"ETag": f'"{body.md5.hex()}"', "x-amz-checksum-sha256": body.checksum}, ""
 
-    def _ListParts(self, _: object, key: str, query: Mapping[str, str], __: Body) -> tuple[int, dict[str, str], str]:
+    def _list_parts(self, _: object, key: str, query: Mapping[str, str], __: Body) -> tuple[int, dict[str, str], str]:
         upload = self.s3.shelf.upload(key, query["uploadId"])
         after = int(query.get("part-number-marker", "0"))
         numbers = sorted(number for number in upload.parts if number > after)
@@ -367,7 +367,7 @@ class _Handler(BaseHTTPRequestHandler):
         marker = f"<NextPartNumberMarker>{page[-1] if page else 0}</NextPartNumberMarker>"
         return 200, {}, f"<ListPartsResult>{more}{marker}{listed}</ListPartsResult>"
 
-    def _CompleteMultipartUpload(
+    def _complete_multipart_upload(
         self, headers: Mapping[str, str], key: str, query: Mapping[str, str], body: Body
     ) -> tuple[int, dict[str, str], str]:
         upload = self.s3.shelf.upload(key, query["uploadId"])
@@ -377,17 +377,16 @@ class _Handler(BaseHTTPRequestHandler):
         return (
             200,
             {},
-            f"<CompleteMultipartUploadResult><ETag>{escape(made.etag)}</ETag>{checksum_line}"
-            + ("</CompleteMultipartUploadResult>"),
+            f"<Result><ETag>{escape(made.etag)}</ETag>{checksum_line}</Result>",
         )
 
-    def _AbortMultipartUpload(
+    def _abort_multipart_upload(
         self, _: object, key: str, query: Mapping[str, str], __: Body
     ) -> tuple[int, dict[str, str], str]:
         self.s3.shelf.abort(key, query["uploadId"])
         return 204, {}, ""
 
-    def _ListMultipartUploads(self, *_: object) -> tuple[int, dict[str, str], str]:
+    def _list_multipart_uploads(self, *_: object) -> tuple[int, dict[str, str], str]:
         listed = "".join(
             f"<Upload><Key>{escape(upload.key)}</Key><UploadId>{upload.upload_id}</UploadId></Upload>"
             for upload in self.s3.uploads.values()

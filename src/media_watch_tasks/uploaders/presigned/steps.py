@@ -102,7 +102,9 @@ def read_status(answer: object) -> RemoteStatus:
     try:
         state = RemoteState(str(data.get("status")))
     except ValueError:
-        raise TransientError("the server names a status that is none of pending, processing, completed, failed") from None
+        raise TransientError(
+            "the server names a status that is none of pending, processing, completed, failed"
+        ) from None
     percent = data.get("progress")
     return RemoteStatus(
         state=state,

@@ -192,7 +192,13 @@ class PresignedUploader(Uploader):
         )  # fmt: skip
 
     def ask(
-        self, method: str, path: str, context: UploadContext, *, json: object = None, expected: Collection[int] = _ACCEPTED
+        self,
+        method: str,
+        path: str,
+        context: UploadContext,
+        *,
+        json: object = None,
+        expected: Collection[int] = _ACCEPTED,
     ) -> Answer:
         """A request to the server, with the task's key."""
         return self._session.request(
@@ -214,7 +220,9 @@ class PresignedUploader(Uploader):
             AssetChanged: the file is not what the asset says.
         """
         if self._max_size is not None and media.size > self._max_size:
-            raise PermanentError(f"{media.asset.display} has {media.size} bytes, more than the {self._max_size} allowed")
+            raise PermanentError(
+                f"{media.asset.display} has {media.size} bytes, more than the {self._max_size} allowed"
+            )
         earlier = self._go_on(media, context)
         if earlier is not None:
             return earlier
@@ -281,7 +289,9 @@ class PresignedUploader(Uploader):
         context.save_resume_state({"upload_id": grant.upload_id, "sha256": body.sha256})
         return body.sha256
 
-    def _wait(self, upload_id: str, media: ResolvedMedia, context: UploadContext, *, sha256: str | None) -> UploadReceipt:
+    def _wait(
+        self, upload_id: str, media: ResolvedMedia, context: UploadContext, *, sha256: str | None
+    ) -> UploadReceipt:
         clock = self._session.clock
         ends_ns = clock.monotonic_ns() + to_ns(self._poll_limit)
         while True:
@@ -292,7 +302,9 @@ class PresignedUploader(Uploader):
                 return _receipt(found, upload_id, media, sha256)
             if found.state is RemoteState.FAILED:
                 context.save_resume_state(None)
-                raise PermanentError(f"the server could not process {media.asset.display}: {redact(found.error or '-')}")
+                raise PermanentError(
+                    f"the server could not process {media.asset.display}: {redact(found.error or '-')}"
+                )
             context.progress(found.percent or 0, total=100, stage=Stage.PROCESSING)
             if clock.monotonic_ns() >= ends_ns:
                 raise TransientError(f"the upload {upload_id} is still processed after {self._poll_limit}")

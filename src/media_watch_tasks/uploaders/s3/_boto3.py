@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from media_watch_tasks.errors import MissingDependencyError
@@ -13,7 +17,43 @@ try:
 except ImportError as error:
     raise MissingDependencyError("S3Uploader", package="boto3", extra="s3") from error
 
-__all__ = ["exceptions", "make_client"]
+__all__ = ["exceptions", "make_client", "quiet"]
+
+_LOGGERS = (
+    "auth",
+    "client",
+    "endpoint",
+    "hooks",
+    "httpsession",
+    "parsers",
+    "regions",
+    "retryhandler",
+    "retries.standard",
+)
+_here = threading.local()
+
+
+class _Quiet(logging.Filter):
+    """At DEBUG botocore logs the headers of requests, which hold session tokens: not those of our requests."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG or not getattr(_here, "quiet", False)
+
+
+_quiet = _Quiet()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Around a call of the client."""
+    for name in _LOGGERS:
+        logging.getLogger(f"botocore.{name}").addFilter(_quiet)  # adding it again changes nothing
+    _here.quiet = True
+    try:
+        yield
+    finally:
+        _here.quiet = False
+
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60

@@ -9,6 +9,7 @@ from typing import Any
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import AuthenticationRequiredError, MediaWatchError, PermanentError
+from media_watch_tasks.uploaders.s3._boto3 import quiet
 from media_watch_tasks.uploaders.s3._failures import ERRORS, code_of, from_boto, status_of
 from media_watch_tasks.uploaders.s3.standing import Standing
 
@@ -58,7 +59,7 @@ class Bucket:
             if not self._renew(generation):
                 raise
             body = parameters.get("Body")
-            if hasattr(body, "seek"):
+            if body is not None and hasattr(body, "seek"):
                 body.seek(0)
             return self._once(self._client, operation, doing=doing, told=told, parameters=parameters)
 
@@ -101,10 +102,17 @@ class Bucket:
         self._client.close()
 
     def _once(
-        self, client: Any, operation: str, *, doing: str, told: Collection[str], parameters: Mapping[str, Any]
-    ) -> Mapping[str, Any]:  # fmt: skip
+        self,
+        client: Any,  # noqa: ANN401 - as in `_boto3`
+        operation: str,
+        *,
+        doing: str,
+        told: Collection[str],
+        parameters: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
         try:
-            answer: Mapping[str, Any] = getattr(client, operation)(Bucket=self.name, **parameters)
+            with quiet():
+                answer: Mapping[str, Any] = getattr(client, operation)(Bucket=self.name, **parameters)
         except ERRORS as error:
             if code_of(error) in told:
                 raise Told(code_of(error)) from None
@@ -117,7 +125,8 @@ class Bucket:
             return found
         # Is it this object, or is it the bucket? A policy that was changed must not end every task for good.
         try:
-            client.head_bucket(Bucket=self.name)
+            with quiet():
+                client.head_bucket(Bucket=self.name)
         except ERRORS as of_bucket:
             if status_of(of_bucket) == _FORBIDDEN:
                 return AuthenticationRequiredError(

@@ -37,8 +37,8 @@ _CREDENTIALS = frozenset(
 _PASSING = frozenset(
     {
         "BadDigest", "ConditionalRequestConflict", "IncompleteBody", "InternalError", "OperationAborted",
-        "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "XAmzContentSHA256Mismatch",
-        "XAmzContentChecksumMismatch", "InvalidPart", "NoSuchUpload",
+        "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException",
+        "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart", "NoSuchUpload",
     }
 )  # fmt: skip
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLargeForQuota"})
@@ -77,7 +77,7 @@ def status_of(error: Exception) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def from_boto(error: Exception, *, doing: str, clock: Clock) -> MediaWatchError:
+def from_boto(error: Exception, *, doing: str, clock: Clock) -> MediaWatchError:  # noqa: PLR0911 - a table: one return a row
     """The exception of this library that says what is to be done.
 
     Credentials that are missing, expired or refused: the destination pauses. No bucket: it pauses as one that is

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -183,9 +183,7 @@ class MultipartUpload:
                     while not self._budget.take(size, timeout=_LOOK_SECONDS):
                         self._collect(timeout=0)
                     try:
-                        data = fill(media, stream, memoryview(bytearray(size)))
-                        if len(data) < size:
-                            raise AssetChanged(f"{media.asset.display} is shorter than the {media.size} bytes it had")
+                        data = self._whole_part(stream, size)
                     except BaseException:
                         self._budget.give_back(size)
                         raise
@@ -193,6 +191,12 @@ class MultipartUpload:
                     del data
                 if whole and fill(media, stream, memoryview(bytearray(1))):
                     raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
+
+    def _whole_part(self, stream: BinaryIO, size: int) -> memoryview:
+        data = fill(self._media, stream, memoryview(bytearray(size)))
+        if len(data) < size:
+            raise AssetChanged(f"{self._media.asset.display} is shorter than the {self._media.size} bytes it had")
+        return data
 
     def _collect(self, *, timeout: float) -> None:
         """Take over parts that were sent, tell how far it is, and see whether it has to stop."""
@@ -210,20 +214,7 @@ class MultipartUpload:
     def _send_part(self, number: int, body: PartBody) -> _Part:
         """Runs in a thread of `senders`."""
         try:
-            if self._stop.is_set() or self._error is not None:
-                raise InterruptedError("the upload was stopped")
-            checksum = base64.b64encode(hashlib.sha256(body.data).digest()).decode()
-            for _ in range(_TRIES):
-                body.seek(0)
-                answer = self._bucket.call(
-                    "upload_part", doing=f"UploadPart {number} of {self._key}",
-                    Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=body,
-                    ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum,
-                )  # fmt: skip
-                stored = answer.get("ChecksumSHA256")
-                if stored in {None, checksum}:
-                    return _Part(answer["ETag"], stored)
-            raise _OtherBytes(f"S3 stores other bytes than it is sent: part {number} of {self._key}")
+            return self._send_checked(number, body)
         except BaseException as error:
             # What has not begun need not begin, and what that raises is not what went wrong.
             self._error = self._error or error
@@ -232,6 +223,22 @@ class MultipartUpload:
             size = len(body)
             body.release()
             self._budget.give_back(size)
+
+    def _send_checked(self, number: int, body: PartBody) -> _Part:
+        if self._stop.is_set() or self._error is not None:
+            raise InterruptedError("the upload was stopped")
+        checksum = base64.b64encode(hashlib.sha256(body.data).digest()).decode()
+        for _ in range(_TRIES):
+            body.seek(0)
+            answer = self._bucket.call(
+                "upload_part", doing=f"UploadPart {number} of {self._key}",
+                Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=body,
+                ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum,
+            )  # fmt: skip
+            stored = answer.get("ChecksumSHA256")
+            if stored in {None, checksum}:
+                return _Part(answer["ETag"], stored)
+        raise _OtherBytes(f"S3 stores other bytes than it is sent: part {number} of {self._key}")
 
     def _drain(self, *, stop: bool) -> None:
         """Let what is on its way arrive: the next attempt need not send it again. Asked to stop, it is cut off."""

@@ -1,4 +1,4 @@
-"""S3Uploader: files become objects of a bucket, small ones in one request, large ones in parts that survive a restart."""
+"""S3Uploader: files become objects of a bucket: small ones in one request, large ones in parts that are resumed."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         else:
             make = client if not hasattr(client, "put_object") else lambda: client
         self._bucket = _bucket.Bucket(bucket, make, clock=clock or SystemClock())
+        self._own_client = client is None
         self._threshold = multipart_threshold
         self._part_size = part_size
         self._budget = ByteBudget(part_size * concurrency)
@@ -187,6 +188,8 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             senders, self._senders = self._senders, None
         if senders is not None:
             senders.shutdown(wait=False, cancel_futures=True)
+        if self._own_client:
+            self._bucket.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.target} {self._keys.text!r}>"
