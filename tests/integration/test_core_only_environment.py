@@ -41,6 +41,7 @@ NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),
     "probe": (f"{PACKAGE}.probe", "AvProber(pillow=False)"),
+    "s3": (f"{PACKAGE}.uploaders", "S3Uploader('footage')"),
     "smb": (f"{PACKAGE}.smb", "SmbConnection('nas', 'media', username='reader', password='secret')"),
 }
 # Extras that `all` leaves out, because their parts have no wheels. What they say when they are missing is seen only

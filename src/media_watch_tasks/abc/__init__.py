@@ -4,6 +4,7 @@ from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
 from media_watch_tasks.abc.constraint import Constraint
+from media_watch_tasks.abc.payloads import KeepPayloads, KeptPayload, PayloadStore
 from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import Filters, MediaScanner
@@ -40,6 +41,8 @@ __all__ = [
     "Filters",
     "FindsExisting",
     "Job",
+    "KeepPayloads",
+    "KeptPayload",
     "LocalDestination",
     "MediaProber",
     "MediaResolver",
@@ -47,6 +50,7 @@ __all__ = [
     "MediaStateStore",
     "MovesRemote",
     "OpensByteSources",
+    "PayloadStore",
     "Reservation",
     "Resumable",
     "Scheduler",

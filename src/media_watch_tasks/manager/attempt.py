@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 import attrs
 
+from media_watch_tasks.abc.payloads import KeptPayload
 from media_watch_tasks.abc.uploader import FindsExisting, Uploader
 from media_watch_tasks.clock import from_ns, to_ns
 from media_watch_tasks.errors import (
     AlreadyExists,
     AssetChanged,
     AssetNotFound,
+    AuthenticationRequiredError,
     OperationCancelled,
     Snooze,
     SourceOfflineError,
@@ -22,14 +25,18 @@ from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
+from media_watch_tasks.manager.spooling import Spooling
+from media_watch_tasks.manager.unfinished import abort_unfinished
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
-from media_watch_tasks.model.settlements import ReservationState
+from media_watch_tasks.model.redaction import redact
+from media_watch_tasks.model.settlements import Cancelled, Dead, ReservationState, Superseded
 from media_watch_tasks.model.sources import AssetState
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
 
 __all__ = ["Attempt", "perform"]
 
+_log = logging.getLogger(__name__)
 _CONTENT_BUSY_DELAY = timedelta(seconds=5)
 
 
@@ -66,6 +73,8 @@ class Attempt:
         self._content_hash: ContentHash | None = None
         self._reserved: str | None = None
         self._new_metadata: MediaMetadata | None = None
+        self._spooling = Spooling(core)
+        self._kept: KeptPayload | None = None
 
     @property
     def media(self) -> ResolvedMedia:
@@ -77,8 +86,11 @@ class Attempt:
     def prepare(self) -> UploadReceipt | None:
         """Everything before the upload; a receipt if nothing has to be sent."""
         self._flight.cancel.raise_if_cancelled()
+        self._kept = self._spooling.kept(self._task)
         self._check_source()
-        self._media = self._resolve()
+        self._media = self._resolve() if self._kept is None else self._from_kept(self._kept)
+        if self._kept is None and self._spooling.before_sending:
+            self._keep()
         if self._task.ever_begun:
             found = self._find_existing()
             if found is not None:
@@ -131,12 +143,58 @@ class Attempt:
             now_ns=self._core.clock.now_ns(),
             draw=self._core.rng.random(),
         )
+        if isinstance(outcome.settlement, Dead | Cancelled | Superseded):
+            self._abort_upload()
+        elif reason is None and self._media is not None and self._spooling.wanted_after(outcome):
+            self._keep_after_failure()
         return attrs.evolve(outcome, metadata=self._new_metadata, bytes_sent=self._flight.bytes_sent)
 
+    def _abort_upload(self) -> None:
+        """The task ends without a delivery: nobody goes on with its parts, unless another worker has it by now."""
+        task, ref = self._task, self._flight.claim.ref
+        if self.context.resume_state and task.id in self._core.tasks.extend((ref,), lease_ns=self._core.lease_ns):
+            abort_unfinished(self._core, attrs.evolve(task, resume_state=self.context.resume_state))
+
+    def _keep(self) -> None:
+        """Keep the bytes, if they are still those of the task; from then on the upload reads what is kept."""
+        if self._kept is not None:
+            return
+        kept = self._spooling.keep(self._task, self.media)
+        if kept is None:
+            return
+        try:
+            self._check_source()
+        except Exception:
+            # Read while the file changed, or vanished half-way: nobody knows what these bytes are.
+            self._spooling.forget(self._task, reason="the source changed meanwhile")
+            raise
+        self._kept = kept
+        self._media = self._from_kept(kept)
+
+    def _keep_after_failure(self) -> None:
+        try:
+            self._keep()
+        except Exception as error:  # noqa: BLE001 - the attempt has failed for another reason, and ends with that one
+            _log.warning("not kept: %s", redact(str(error)), extra={"task_id": self._task.id})
+
+    def _from_kept(self, kept: KeptPayload) -> ResolvedMedia:
+        known = self._known
+        current = known.current_metadata if known and known.fingerprint == self._task.fingerprint else None
+        media = ResolvedMedia(self._asset, kept.mime_type, kept.open_stream, metadata=current, sha256=kept.sha256)
+        if self._core.options.enable_hash_dedup and self._content_hash is None:
+            self._content_hash = ContentHash(self._task.fingerprint.size)
+        return watched(media, on_read=self._flight.on_read, content_hash=self._content_hash)
+
     def _check_source(self) -> None:
-        (found,) = from_source(lambda: self._core.resolver.stat((self._asset,), cancel=self._flight.cancel))
+        try:
+            (found,) = from_source(lambda: self._core.resolver.stat((self._asset,), cancel=self._flight.cancel))
+        except (SourceOfflineError, AuthenticationRequiredError, TransientError):
+            if self._kept is None:
+                raise
+            return  # the bytes are here
         if found is None:
-            self._raise_gone()
+            if self._kept is None:
+                self._raise_gone()
         elif found.fingerprint != self._task.fingerprint:
             raise SourceVersionFound(found.fingerprint)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from media_watch_tasks.abc.constraint import Constraint
+from media_watch_tasks.abc.payloads import PayloadStore
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import MediaScanner
 from media_watch_tasks.abc.stores import MediaStateStore, SharedTransaction, TaskStore
@@ -41,6 +42,7 @@ class ManagerCore:
         clock: Clock,
         constraints: Sequence[Constraint],
         rng: random.Random,
+        pending: PayloadStore | None = None,
     ) -> None:
         self.scanner = scanner
         self.resolver = resolver
@@ -51,6 +53,7 @@ class ManagerCore:
         self.clock = clock
         self.conditions = Conditions(constraints, unknown_is_met=options.unknown_constraint == "met")
         self.rng = rng
+        self.pending = pending
         self.notifier = Notifier(clock)
         self.flights = Flights()
         self.closing = CancelToken()

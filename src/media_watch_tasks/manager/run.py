@@ -22,6 +22,7 @@ from media_watch_tasks.manager.hands import Hands, Job
 from media_watch_tasks.manager.heartbeat import Heartbeat
 from media_watch_tasks.manager.outcomes import Outcome, judge
 from media_watch_tasks.manager.settling import Settler
+from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.model.events import TaskBegun
 from media_watch_tasks.model.reports import ProcessReport
 from media_watch_tasks.model.settlements import Dead
@@ -81,6 +82,7 @@ class Run:
 
     def report(self) -> ProcessReport:
         """Work until there is nothing left to do, or a limit, a time budget or a cancellation ends it."""
+        Spooling(self._core).sweep()
         heartbeat = Heartbeat(self._core)
         forget = [token.on_cancel(lambda _reason: self.wake()) for token in (self._cancel, self._core.closing)]
         heartbeat.start()

@@ -10,6 +10,7 @@ from datetime import timedelta
 from media_watch_tasks.clock import to_ns
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.outcomes import Outcome, PauseWish
+from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.model.events import (
     AssetMissing,
     AssetUnsettled,
@@ -39,6 +40,7 @@ class Settler:
 
     def __init__(self, core: ManagerCore) -> None:
         self._core = core
+        self._spooling = Spooling(core)
         self._pending: list[Outcome] = []
         self._restless: dict[bytes, int] = {}
         self.owing: deque[Task] = deque()
@@ -143,6 +145,7 @@ class Settler:
             counts[item.counted if written else "lease_lost"] += 1
             if not written:
                 continue
+            self._spooling.settled(item)
             counts["bytes_sent"] += item.bytes_sent
             if isinstance(item.settlement, Delivered) and item.settlement.receipt.deduplicated:
                 counts["deduplicated"] += 1

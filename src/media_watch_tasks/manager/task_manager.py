@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from media_watch_tasks.abc.constraint import Constraint
+from media_watch_tasks.abc.payloads import PayloadStore
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import MediaScanner
 from media_watch_tasks.abc.stores import MediaStateStore, TaskStore
@@ -73,6 +74,7 @@ class TaskManager:
         constraints: Sequence[Constraint] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        pending: PayloadStore | None = None,
     ) -> None:
         """Put the parts together; nothing is started.
 
@@ -86,6 +88,8 @@ class TaskManager:
             constraints: conditions that tasks may ask for by name.
             clock: the time; give the stores the same one.
             rng: randomness for the jitter of back-offs.
+            pending: keeps the bytes of failed uploads whose source may vanish (`spool.PendingStore`); None: nothing is
+                kept.
 
         Raises:
             ConfigurationError: scanner and resolver are of different sources, two destinations have one id, or the
@@ -111,6 +115,7 @@ class TaskManager:
             clock=clock or SystemClock(),
             constraints=constraints,
             rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            pending=pending,
         )
         self._record = SourceRecord(self._core)
         self._scanning = Scanning(self._core, self._record)

@@ -26,6 +26,8 @@ __all__ = [
     "Event",
     "EventsDropped",
     "Paused",
+    "PayloadFreed",
+    "PayloadKept",
     "QuarantineEnded",
     "Quarantined",
     "Resumed",
@@ -267,6 +269,22 @@ class ActionDone(TaskEvent):
 
     action: str
     error: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PayloadKept(TaskEvent):
+    """The bytes of the file are kept on this machine until it is delivered."""
+
+    size: int
+
+
+@attrs.frozen(kw_only=True)
+class PayloadFreed(TaskEvent):
+    """Bytes that were kept are not any more: delivered, cancelled, dead, expired."""
+
+    size: int
+    """Bytes that this made free; 0 where another task has the same content."""
+    reason: str
 
 
 @attrs.frozen(kw_only=True)

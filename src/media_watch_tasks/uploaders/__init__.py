@@ -3,6 +3,8 @@
 from media_watch_tasks.uploaders.asynchronous import CHUNK_SIZE, AsyncUploader, iter_chunks
 from media_watch_tasks.uploaders.directory import DirectoryUploader
 from media_watch_tasks.uploaders.http import HttpUploader
+from media_watch_tasks.uploaders.presigned import PresignedUploader
+from media_watch_tasks.uploaders.s3 import S3Uploader
 from media_watch_tasks.uploaders.tus import TusUploader
 from media_watch_tasks.uploaders.wrappers import (
     AllOf,
@@ -22,7 +24,9 @@ __all__ = [
     "DirectoryUploader",
     "DryRun",
     "HttpUploader",
+    "PresignedUploader",
     "RateLimit",
+    "S3Uploader",
     "Then",
     "Transform",
     "TusUploader",
