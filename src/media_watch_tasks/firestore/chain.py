@@ -102,8 +102,8 @@ class _ChainedContext(UploadContext):
     def progress(self, done: int, *, total: int | None = None, stage: Stage = Stage.TRANSFER) -> None:
         self._context.progress(done, total=total, stage=stage)
 
-    def watch(self, stream: BinaryIO) -> BinaryIO:
-        return self._context.watch(stream)
+    def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
+        return self._context.watch(stream, offset=offset)
 
     def save_resume_state(self, state: Mapping[str, Any] | None) -> None:
         self._context.save_resume_state(None if state is None else {_STATE: dict(state)})
