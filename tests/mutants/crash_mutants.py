@@ -6,6 +6,8 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import attrs
 from media_watch_tasks import DirectoryUploader
 from media_watch_tasks.manager.attempt import Attempt
 from media_watch_tasks.manager.context import ManagedContext
+from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.page_commit import PageCommit
 from media_watch_tasks.model.tasks import ClaimRef
 from media_watch_tasks.model.uploads import UploadReceipt
@@ -115,3 +118,11 @@ def claims_take_what_others_hold() -> None:
         return claim_batch(self, request)
 
     _patch(SqliteTaskStore, "claim_batch", greedy)
+
+
+def pages_of_a_lost_lease_are_kept() -> None:
+    @contextmanager
+    def apart(_self: object) -> Iterator[bool]:
+        yield False
+
+    _patch(ManagerCore, "together", apart)

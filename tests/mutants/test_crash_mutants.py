@@ -18,6 +18,7 @@ CHAIN = "test_chain_killed.py::test_whatever_dies_nothing_is_lost_sent_twice_or_
 CUT = "test_power_cut.py::test_a_power_cut_costs_nothing_but_work"
 SLEPT = "test_stopped_process.py::test_worker_that_slept_past_its_lease_overwrites_and_settles_nothing"
 HELD = "test_stopped_process.py::test_worker_that_slept_settles_nothing_of_the_one_that_has_its_task_now"
+SCANNER = "test_stopped_process.py::test_scanner_that_slept_past_its_lease_sends_nothing_back_in_time"
 CROWD = "test_many_processes_killed.py::test_no_task_is_ever_held_twice_and_nobody_finds_the_database_locked"
 
 
@@ -32,6 +33,7 @@ CROWD = "test_many_processes_killed.py::test_no_task_is_ever_held_twice_and_nobo
         ("settlements_are_not_synced_before_the_action", f"{CUT}[0]"),
         ("files_count_as_seen_before_their_tasks_are_written", f"{CUT}[3]"),
         ("files_count_as_seen_before_their_tasks_are_written", f"{CHAIN}[0]"),
+        ("pages_of_a_lost_lease_are_kept", SCANNER),
         ("claims_take_what_others_hold", f"{CROWD}[30]"),
     ],
 )

@@ -209,16 +209,17 @@ def stamps_are_trusted_at_once(patch: Patch) -> None:
 
 @killed_by("test_manager_after_upload.py::test_file_that_changed_after_the_upload_is_put_back_and_queued")
 def actions_do_not_look_again(patch: Patch) -> None:
-    def blindly(_self: Any, action: Any, resolver: Any, asset: Any, aside: bytes, cancel: Any) -> None:
-        resolver.set_aside(asset, aside, cancel=cancel)
-        action.perform(resolver, aside, asset, cancel=cancel)
+    def blindly(_self: Any, action: Any, resolver: Any, task: Any, cancel: Any) -> tuple[bool, None]:
+        resolver.set_aside(task.asset, b".mwt-aside", cancel=cancel)
+        action.perform(resolver, b".mwt-aside", task.asset, cancel=cancel)
+        return False, None
 
     patch.setattr(after_upload.AfterUpload, "_act", blindly)
 
 
 @killed_by("test_manager_after_upload.py::test_source_keeps_the_file_until_every_destination_has_it")
 def one_destination_is_enough(patch: Patch) -> None:
-    patch.setattr(after_upload.AfterUpload, "_everybody_has", lambda _self, _task: True)
+    patch.setattr(after_upload.AfterUpload, "_has", lambda _self, _task, _route: True)
 
 
 def _without_marks(write: Callable[..., Any]) -> Callable[..., Any]:

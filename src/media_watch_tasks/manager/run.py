@@ -152,7 +152,10 @@ class Run:
         for task in tasks:
             if self._cancel.cancelled or self._core.closing.cancelled:
                 break  # still owed: the next run finds it in the database
-            self._after_upload.perform(task, self._cancel)
+            try:
+                self._after_upload.perform(task, self._cancel)
+            except Exception:  # noqa: BLE001 - an action may be the application's: without its hand the run would never end
+                _log.exception("after-upload action failed, the next run tries again", extra={"task_id": task.id})
         return []
 
     def _interrupt_all(self) -> None:

@@ -182,6 +182,24 @@ def test_action_for_a_version_that_a_newer_one_has_replaced_is_given_up(rig: Any
     assert [event.error for event in rig.heard(ActionDone)] == ["a newer version was delivered since"]
 
 
+def test_action_that_raises_anything_ends_no_run_and_is_tried_again(rig: Any) -> None:
+    class Broken(DeleteSource):
+        raised = 0
+
+        def perform(self, *arguments: Any, **named: Any) -> None:
+            if not self.raised:
+                Broken.raised += 1
+                raise KeyError("a mistake of the application")
+            super().perform(*arguments, **named)
+
+    manager = _delivering(rig, "a.mp4", "b.mp4", after_upload=Broken())
+    rig.deliver(manager)
+    assert Broken.raised == 1
+    assert rig.destination.held.keys() == {b"a.mp4", b"b.mp4"}
+    manager.process()
+    assert rig.tree.paths() == []
+
+
 def test_source_keeps_the_file_until_every_destination_has_it(rig: Any) -> None:
     from media_watch_tasks.uploaders import AllOf  # noqa: PLC0415 - used by this one test
 
