@@ -68,8 +68,8 @@ def test_a_queue_behaves_as_the_model(machine: type[TaskStoreMachine]) -> None:
         _run(machine, examples=int(os.environ["QUEUE_MACHINE_EXAMPLES"]), number=1, phases=[Phase.generate])
         return
     machine.seen.clear()
-    for number in range(1, 7):
-        _run(machine, examples=60, number=number)
+    for number in range(1, 10):
+        _run(machine, examples=40, number=number)
         if number > 1 and not _never(machine):
             break
     assert not _never(machine), "the machine did not come to these"

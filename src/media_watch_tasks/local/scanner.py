@@ -102,7 +102,10 @@ class LocalMediaScanner(MediaScanner, Filters):
         self._root.require()
         with self._root.opened() as descriptor:
             found = self._root.look(descriptor)
-            uuid = file_system_uuid(descriptor)
+            try:
+                uuid = file_system_uuid(descriptor)
+            except OSError as error:  # without it the root would look like another one
+                raise self._root.offline(error) from error
             names = {"fs-uuid": uuid, "marker-sha256": self._marker_digest(descriptor)}
             return RootIdentity(
                 strong=" ".join(f"{name}={value}" for name, value in names.items() if value),

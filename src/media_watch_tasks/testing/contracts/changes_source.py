@@ -18,9 +18,9 @@ from media_watch_tasks.testing.places import Place
 
 __all__ = ["ChangesSourceContract"]
 
-Change = Callable[[ChangesSource, MediaAsset, CancelToken], object]
+_Change = Callable[[ChangesSource, MediaAsset, CancelToken], object]
 
-_CHANGES: dict[str, Change] = {
+_CHANGES: dict[str, _Change] = {
     "set_aside": lambda source, asset, cancel: source.set_aside(asset, b"in/aside.mov", cancel=cancel),
     "put_back": lambda source, asset, cancel: source.put_back(asset.asset_id, b"in/back.mov", cancel=cancel),
     "remove": lambda source, asset, cancel: source.remove(asset.asset_id, cancel=cancel),

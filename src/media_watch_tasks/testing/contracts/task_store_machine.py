@@ -76,7 +76,6 @@ NOTEWORTHY = frozenset(
         "a task went with its file",
         "an action was owed",
         "an interrupt",
-        "content was shared",
         "tasks were purged",
         "tasks were retried",
         "the lease of a living worker ended",
