@@ -92,8 +92,9 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _restore, priority=900)
 
 
-# A part of the room that no user meets.
+# Parts of the room that no user meets.
 nitpick_ignore = [
+    ("py:class", "media_watch_tasks.smb.changes.SmbChanges"),
     ("py:class", "media_watch_tasks.smb.session.ShareSession"),
     ("py:class", "media_watch_tasks.smb.open_file.OpenFile"),
 ]

@@ -144,8 +144,9 @@ def test_without_a_look_at_the_end_a_mixture_of_versions_is_handed_out(
         media = SmbMediaResolver(connection).resolve_for_upload(asset, cancel=CancelToken())
         with media.open() as stream:
             stream.read(10)
-            with (server.share / "f.mp4").open("r+b") as file:  # in place: an emptied file would be seen at once
-                file.write(b"b" * 3_000_000)
+            # In its place, never shorter: what was asked for ahead must not meet the end of an empty file.
+            with (server.share / "f.mp4").open("r+b") as other:
+                other.write(b"b" * 3_000_000)
             stream.read()
 
     with pytest.raises(AssetChanged):
