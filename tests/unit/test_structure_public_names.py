@@ -21,6 +21,7 @@ DOCUMENTED_DATA = frozenset({"abc", "cancellation", "clock", "errors", "manager"
 
 # Path below the package -> why the file is one idea although it is long.
 LONG_FILES: dict[str, str] = {
+    "testing/s3/server.py": "one request from its first byte to its answer; the operations are a few lines each",
     "manager/task_manager.py": "the facade: most of its lines document its methods",
     "testing/contracts/queue_model.py": "one method for each of an interface of thirty: it is read beside that",
     "testing/contracts/task_store_machine.py": "the rules of one state machine, which Hypothesis takes as one class",

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote
 
 from media_watch_tasks.abc.uploader import UploadContext, Uploader
@@ -38,9 +38,6 @@ from media_watch_tasks.uploaders.presigned.steps import (
     read_grant,
     read_status,
 )
-
-if TYPE_CHECKING:
-    import httpx2
 
 __all__ = ["PresignedUploader"]
 
@@ -101,7 +98,7 @@ class PresignedUploader(Uploader):
         max_size: int | None = None,
         poll_every: timedelta = timedelta(seconds=2),
         poll_limit: timedelta = timedelta(minutes=5),
-        client: httpx2.Client | None = None,
+        client: Any = None,  # noqa: ANN401 - an httpx2.Client, which is not there without the extra
         timeouts: HttpTimeouts | None = None,
         destination_id: str | None = None,
         clock: Clock | None = None,

@@ -1,0 +1,147 @@
+"""Wrong ways to deliver into S3 and to keep bytes, each of which a test of their promises finds out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from media_watch_tasks.manager.attempt import Attempt
+from media_watch_tasks.manager.spooling import Spooling
+from media_watch_tasks.spool.folder import SpoolFolder
+from media_watch_tasks.spool.pending import PendingStore
+from media_watch_tasks.uploaders import PresignedUploader, S3Uploader
+from media_watch_tasks.uploaders.s3 import standing
+from media_watch_tasks.uploaders.s3._bucket import Bucket
+from media_watch_tasks.uploaders.s3._multipart import MultipartUpload
+from media_watch_tasks.uploaders.s3.standing import Standing
+
+FAULTS = "tests/uploaders/s3/test_s3_faults.py::"
+SETTINGS = "tests/uploaders/s3/test_s3_settings.py::"
+CONTRACT = "tests/uploaders/s3/test_s3_contract.py::TestS3Strict::"
+SPOOL = "tests/uploaders/s3/test_spool_manager.py::"
+STORE = "tests/uploaders/s3/test_spool_store.py::"
+PRESIGNED = "tests/uploaders/s3/test_presigned.py::"
+Mutant = Callable[[pytest.MonkeyPatch], None]
+MUTANTS: list[tuple[Mutant, str]] = []
+
+
+def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
+    def register(mutant: Mutant) -> Mutant:
+        MUTANTS.extend((mutant, test) for test in tests)
+        return mutant
+
+    return register
+
+
+@killed_by(SETTINGS + "TestForeignObjects::test_an_object_that_appears_meanwhile_stays")
+def sends_without_conditions(patch: pytest.MonkeyPatch) -> None:
+    right = Bucket.call
+
+    def call(self: Bucket, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        parameters.pop("IfNoneMatch", None)
+        return right(self, operation, **parameters)
+
+    patch.setattr(Bucket, "call", call)
+
+
+@killed_by(CONTRACT + "test_equal_name_and_size_is_no_proof")
+def takes_name_and_size_for_proof(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Standing, "is_delivery", lambda self, media, _context: self.size == media.size)
+
+
+@killed_by(SETTINGS + "test_a_damaged_copy_with_the_right_key_is_no_proof")
+def takes_the_key_alone_for_proof(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        Standing, "is_delivery", lambda self, _media, context: self.metadata.get(standing._KEY) == context.key
+    )
+
+
+@killed_by(FAULTS + "test_wrong_bytes_at_the_server_are_no_delivery_and_are_replaced[small]")
+def believes_every_answer(patch: pytest.MonkeyPatch) -> None:
+    right = Bucket.call
+
+    def call(self: Bucket, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        answer = dict(right(self, operation, **parameters))
+        if operation == "put_object":
+            answer["ChecksumSHA256"] = parameters["ChecksumSHA256"]
+        return answer
+
+    patch.setattr(Bucket, "call", call)
+
+
+@killed_by(FAULTS + "test_after_a_reset_only_what_is_missing_is_sent")
+def always_begins_anew(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MultipartUpload, "_resume", lambda _self: False)
+
+
+@killed_by(FAULTS + "test_a_part_of_another_length_is_sent_again")
+def counts_every_part_that_is_listed(patch: pytest.MonkeyPatch) -> None:
+    right = Bucket.parts
+
+    def parts(self: Bucket, key: str, upload_id: str) -> Any:
+        for part in right(self, key, upload_id):
+            yield {**part, "Size": 5 << 20 if part["PartNumber"] < 4 else part["Size"]}
+
+    patch.setattr(Bucket, "parts", parts)
+
+
+@killed_by(FAULTS + "test_lists_of_parts_are_read_to_their_end")
+def reads_the_first_page_of_parts(patch: pytest.MonkeyPatch) -> None:
+    right = Bucket.parts
+    patch.setattr(Bucket, "parts", lambda self, key, upload_id: iter([next(iter(right(self, key, upload_id)))]))
+
+
+@killed_by(FAULTS + "test_a_cancelled_upload_stops_and_its_parts_are_removed")
+def leaves_the_parts_of_ended_tasks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Attempt, "_abort_upload", lambda _self: None)
+
+
+@killed_by(SETTINGS + "TestForeignObjects::test_equal_bytes_of_another_asset_are_not_shared")
+def shares_objects_of_other_assets(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Standing, "owner", None)
+
+
+@killed_by(SETTINGS + "TestForeignObjects::test_another_object_stays")
+def replaces_whatever_stands_there(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Standing, "may_be_replaced", lambda *_: True)
+    patch.setattr(S3Uploader, "_learn", lambda *_: None)
+
+
+@killed_by(SPOOL + "test_bytes_of_a_waiting_task_that_was_cancelled_go_with_the_next_run")
+def never_looks_for_ended_tasks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Spooling, "sweep", lambda _self: None)
+
+
+@killed_by(SPOOL + "test_bytes_of_dead_tasks_go_by_policy_and_never_silently")
+def frees_the_bytes_of_dead_tasks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PendingStore, "keep_dead", property(lambda _self: False))
+
+
+@killed_by(SPOOL + "test_kept_files_are_private_and_hold_no_secret")
+def keeps_files_for_everybody_to_read(patch: pytest.MonkeyPatch) -> None:
+    import os  # noqa: PLC0415 - only here
+
+    right = SpoolFolder.publish
+
+    def publish(self: SpoolFolder, name: str, as_name: str) -> None:
+        right(self, name, as_name)
+        os.chmod(os.path.join(self.path, as_name), 0o644)
+
+    patch.setattr(SpoolFolder, "publish", publish)
+
+
+@killed_by(STORE + "test_equal_content_is_kept_once_and_goes_with_its_last_task")
+def forgets_that_others_need_the_bytes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PendingStore, "_named", lambda _self: set())
+
+
+@killed_by(PRESIGNED + "test_an_upload_url_of_another_origin_gets_nothing")
+def sends_wherever_it_is_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PresignedUploader, "_check_origin", lambda *_: None)
+
+
+@pytest.mark.parametrize(("mutant", "test"), MUTANTS, ids=[mutant.__name__ for mutant, _ in MUTANTS])
+def test_a_mutant_is_killed(assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str) -> None:
+    assert_killed(mutant, test)
