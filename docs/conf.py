@@ -93,4 +93,7 @@ def setup(app: Sphinx) -> None:
 
 
 # A part of the room that no user meets.
-nitpick_ignore = [("py:class", "media_watch_tasks.smb.session.ShareSession")]
+nitpick_ignore = [
+    ("py:class", "media_watch_tasks.smb.session.ShareSession"),
+    ("py:class", "media_watch_tasks.stores.memory.changes.MemoryChanges"),
+]
