@@ -92,9 +92,10 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _restore, priority=900)
 
 
-# Parts of the room that no user meets.
+# Parts of rooms that no user meets.
 nitpick_ignore = [
     ("py:class", "media_watch_tasks.smb.changes.SmbChanges"),
     ("py:class", "media_watch_tasks.smb.session.ShareSession"),
     ("py:class", "media_watch_tasks.smb.open_file.OpenFile"),
+    ("py:class", "media_watch_tasks.stores.memory.changes.MemoryChanges"),
 ]

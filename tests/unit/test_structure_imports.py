@@ -51,7 +51,7 @@ CORE_PACKAGES = frozenset({"attr", "attrs", "peewee", "tenacity", "typing_extens
 # extra -> (the rooms that may use it, the packages that it brings)
 EXTRAS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "cli": (frozenset({"cli"}), frozenset({"rich", "typer"})),
-    "firestore": (frozenset({"firestore"}), frozenset({"google"})),
+    "firestore": (frozenset({"firestore"}), frozenset({"google", "grpc"})),
     "http": (frozenset({"http"}), frozenset({"httpcore2", "httpx2"})),
     "huey": (frozenset({"schedulers"}), frozenset({"huey", "redis"})),
     "photo": (frozenset({"probe"}), frozenset({"PIL", "pillow_heif"})),

@@ -4,7 +4,7 @@ from media_watch_tasks.firestore.catalog import CatalogMapping
 from media_watch_tasks.firestore.documents import CatalogEntry, DocumentMapping
 from media_watch_tasks.firestore.ramp import WriteRamp
 from media_watch_tasks.firestore.reports import CatalogComparison, Refusal, SourceComparison, SourceSync, SyncReport
-from media_watch_tasks.firestore.sync import FirestoreCatalogSync
+from media_watch_tasks.firestore.sync import FirestoreCatalogSync, HasMediaState
 from media_watch_tasks.firestore.uploader import FirestoreUploader
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "DocumentMapping",
     "FirestoreCatalogSync",
     "FirestoreUploader",
+    "HasMediaState",
     "Refusal",
     "SourceComparison",
     "SourceSync",

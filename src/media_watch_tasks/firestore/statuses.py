@@ -1,13 +1,11 @@
 """What a gRPC status of Firestore means: one place for all of them.
 
-| status | meaning here |
-|---|---|
-| UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, INTERNAL, UNKNOWN and all others | again, within seconds, then later |
-| RESOURCE_EXHAUSTED | again, slower; then the destination pauses |
-| INVALID_ARGUMENT, OUT_OF_RANGE, RESOURCE_EXHAUSTED for the size of the message | this document, never |
-| UNAUTHENTICATED, PERMISSION_DENIED | the destination pauses until a person has mended it |
-| NOT_FOUND, FAILED_PRECONDITION, ALREADY_EXISTS | there is no database, or none of this kind: the destination pauses |
-| UNIMPLEMENTED | the settings are wrong |
+* UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, INTERNAL, UNKNOWN and all others: again, within seconds, then later.
+* RESOURCE_EXHAUSTED: again, slower; then the destination pauses.
+* INVALID_ARGUMENT, OUT_OF_RANGE, RESOURCE_EXHAUSTED for the size of the message: this document, never.
+* UNAUTHENTICATED, PERMISSION_DENIED: the destination pauses until a person has mended it.
+* NOT_FOUND, FAILED_PRECONDITION, ALREADY_EXISTS: there is no database, or none of this kind; the destination pauses.
+* UNIMPLEMENTED: the settings are wrong.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from media_watch_tasks.firestore.names import folder_to_id, source_name
 __all__ = ["METADATA", "Progress", "Watermark"]
 
 METADATA = "_sync_metadata"
-Phase = Literal["full", "steady"]
+_Phase = Literal["full", "steady"]
 
 
 @attrs.frozen(kw_only=True)
@@ -30,7 +30,7 @@ class Progress:
     """How far the sync of one source is."""
 
     sequence: int = 0
-    phase: Phase = "full"
+    phase: _Phase = "full"
     """`full` until everything was written once and what does not belong to the catalog is deleted."""
     signature: str = ""
     """Of the mapping and the options that decide what documents hold."""
