@@ -98,4 +98,6 @@ nitpick_ignore = [
     ("py:class", "media_watch_tasks.smb.session.ShareSession"),
     ("py:class", "media_watch_tasks.smb.open_file.OpenFile"),
     ("py:class", "media_watch_tasks.stores.memory.changes.MemoryChanges"),
+    ("py:class", "media_watch_tasks.testing.s3.objects.Multipart"),
+    ("py:class", "media_watch_tasks.testing.s3.objects.StoredObject"),
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.model.settlements import Cancelled, Dead, Delivered, Failed, Released, Settlement, Superseded
@@ -112,6 +113,7 @@ class TaskSettle:
 
     def _deliver(self, deliveries: Mapping[int, Delivered]) -> frozenset[int]:
         if self._deliver_simply(deliveries):
+            self._keep_receipts(deliveries.values())
             return frozenset(deliveries)
         execute = self._core.database.execute
         now = self._core.clock.now_ns()
@@ -122,11 +124,7 @@ class TaskSettle:
             execute(_REPLACE_EARLIER, (rest,))
             rows = [*rows, *execute(_DELIVER_REST, (now, rest))]
         if rows:
-            receipts = [receipt_to_row(row[0], deliveries[row[0]].receipt) for row in rows]
-            self._core.database.executemany(_RECEIPT, receipts)
-            owed = [(row[0], action) for row in rows if (action := deliveries[row[0]].action)]
-            if owed:
-                self._sequel.owe(owed)
+            self._keep_receipts([deliveries[row[0]] for row in rows])
             self._after_delivery(rows, deliveries)
         return frozenset(row[0] for row in rows)
 
@@ -139,24 +137,21 @@ class TaskSettle:
             return False
         if len(deliveries) == 1:
             ((task_id, delivery),) = deliveries.items()
-            if not database.write(_DELIVER_ONE_SIMPLY, (now, task_id, delivery.ref.token, names.version)):
-                return False
-            database.write(_RECEIPT, receipt_to_row(task_id, delivery.receipt))
-            return True
-        try:
-            with database.transaction():
-                self._deliver_many(deliveries, now, names.version)
-        except _NotAllSimpleError:
-            return False
-        return True
-
-    def _deliver_many(self, deliveries: Mapping[int, Delivered], now_ns: int, version: int) -> None:
-        database = self._core.database
-        values = (now_ns, _claims(deliveries.values()), None, version)
-        if database.write(_DELIVER_MANY_SIMPLY, values) < len(deliveries):
+            return database.write(_DELIVER_ONE_SIMPLY, (now, task_id, delivery.ref.token, names.version)) == 1
+        values = (now, _claims(deliveries.values()), None, names.version)
+        with suppress(_NotAllSimpleError), database.transaction():
+            if database.write(_DELIVER_MANY_SIMPLY, values) == len(deliveries):
+                return True
             raise _NotAllSimpleError
-        receipts = [receipt_to_row(task_id, delivery.receipt) for task_id, delivery in deliveries.items()]
-        database.executemany(_RECEIPT, receipts)
+        return False
+
+    def _keep_receipts(self, deliveries: Collection[Delivered]) -> None:
+        """What was delivered, and the after-upload actions that this owes."""
+        rows = [receipt_to_row(delivery.ref.task_id, delivery.receipt) for delivery in deliveries]
+        self._core.database.executemany(_RECEIPT, rows)
+        owed = [(delivery.ref.task_id, delivery.action) for delivery in deliveries if delivery.action]
+        if owed:
+            self._sequel.owe(owed)
 
     def _after_delivery(self, rows: Sequence[Row], deliveries: Mapping[int, Delivered]) -> None:
         _, _, version, behind = rows[0]

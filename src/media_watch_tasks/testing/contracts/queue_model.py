@@ -45,11 +45,11 @@ from media_watch_tasks.model.tasks import (
 from media_watch_tasks.model.uploads import UploadProgress
 from media_watch_tasks.testing.contracts.queue_model_jobs import Hold, Job, Jobs, Place, in_order
 
-__all__ = ["QueueModel"]
+__all__ = ["CRASH_BACKOFF_NS", "DEAD_AFTER", "QueueModel"]
 
 _ALONE_FROM = 2
-_DEAD_AFTER = 5
-_CRASH_BACKOFF_NS = tuple(seconds * NANOSECONDS for seconds in (5, 10, 20, 40))
+DEAD_AFTER = 5
+CRASH_BACKOFF_NS = tuple(seconds * NANOSECONDS for seconds in (5, 10, 20, 40))
 
 
 class QueueModel(TaskStore):
@@ -111,7 +111,7 @@ class QueueModel(TaskStore):
         """Take back, notice what is due, choose, give."""
         if request.worker_id not in self._workers:
             raise ConfigurationError(f"worker {request.worker_id!r} is not registered")
-        self.take_back(dead_after=_DEAD_AFTER, backoff_ns=_CRASH_BACKOFF_NS, asking=request.worker_id)
+        self.take_back(dead_after=DEAD_AFTER, backoff_ns=CRASH_BACKOFF_NS, asking=request.worker_id)
         if request.limit < 1:
             return ()
         asked = [job for job in self.jobs.live() if job.hold is None and self._is_open(job, request)]

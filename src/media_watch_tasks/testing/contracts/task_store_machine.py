@@ -39,7 +39,7 @@ from media_watch_tasks.model.tasks import (
 )
 from media_watch_tasks.model.uploads import Stage, UploadProgress, UploadReceipt
 from media_watch_tasks.testing.clock import FakeClock
-from media_watch_tasks.testing.contracts.queue_model import QueueModel
+from media_watch_tasks.testing.contracts.queue_model import CRASH_BACKOFF_NS, DEAD_AFTER, QueueModel
 from media_watch_tasks.testing.contracts.task_store_steps import (
     ASSETS,
     DAY,
@@ -125,7 +125,10 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.workers = [(self.model.register_worker(), store.register_worker()) for store in self.stores]
         self.ids: dict[int, int] = {}
         self.refs: list[_Ref] = []
-        self.tokens: list[tuple[int, int]] = []
+        self.floors: list[list[tuple[int, int]]] = [[] for _ in self.stores]
+        """The latest tokens after each claim of each process: (the store's, the model's)."""
+        self.given: dict[int, int] = {}
+        """The latest token of each task, by the model's number."""
 
     def teardown(self) -> None:
         """Hypothesis calls it at the end of each run."""
@@ -158,24 +161,29 @@ class TaskStoreMachine(RuleBasedStateMachine):
         """A task of the store, by the model's number."""
         return None if task is None else attrs.evolve(task, id=self.ids[task.id])
 
-    def assert_same_claims(self, mine: Sequence[Claim], theirs: Sequence[Claim], worker: str) -> None:
-        """The same tasks in the same order, and one token that is higher than all before."""
+    def assert_same_claims(self, mine: Sequence[Claim], theirs: Sequence[Claim], number: int) -> None:
+        """The same tasks in the same order, each with a token that is higher than all it had before."""
         self.learn_ids()
         assert [self.same(claim.task) for claim in mine] == [claim.task for claim in theirs]
         order = [(-claim.task.priority, claim.task.due_ns, claim.task.id) for claim in mine]
         assert order == sorted(order), "claims come by priority, due time and id"
+        latest = self.stores[number].last_token()
+        for claim in mine:
+            assert claim.token > self.given.get(self.ids[claim.task.id], 0), "the tokens of a task grow"
+            assert claim.token <= latest, "no claim has a higher token than the store says"
+            self.given[self.ids[claim.task.id]] = claim.token
         if mine:
-            assert len({claim.token for claim in mine}) == 1, "the claims of one call share a token"
-            assert mine[0].token > max((token for token, _ in self.tokens), default=0), "tokens grow"
-            self.tokens.append((mine[0].token, theirs[0].token))
+            assert latest > max((token for token, _ in self.floors[number]), default=0), "tokens grow"
+            self.floors[number].append((latest, theirs[0].token))
         self.note("a batch of one claim came from several lanes", if_=len({c.task.constraints for c in mine}) > 1)
+        worker = self.workers[number][0]
         self.refs += [_Ref(worker, b.ref, a.ref) for a, b in zip(mine, theirs, strict=True)]
         del self.refs[:-12]
 
     @invariant()
     def store_and_model_agree(self) -> None:
         """About all that can be asked."""
-        if not hasattr(self, "tokens"):
+        if not hasattr(self, "given"):
             return
         self.learn_ids()
         model, store = self.model, self.store
@@ -190,7 +198,6 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.check_rules(tasks)
         for routes in (None, ROUTES[:1]):
             assert store.counts(routes) == model.counts(routes)
-        assert store.last_token() == max((token for token, _ in self.tokens), default=0)
         assert store.next_due_ns(ROUTES) == model.next_due_ns(ROUTES)
         assert store.activity(ROUTES[:2]) == model.activity(ROUTES[:2])
         for limit in (2, _EVERY):
@@ -244,22 +251,24 @@ class TaskStoreMachine(RuleBasedStateMachine):
     def drawn_requests(self, data: st.DataObject, number: int) -> tuple[ClaimRequest, ClaimRequest]:
         """Of the worker of a process: (for the store, for the model)."""
         theirs, mine = self.workers[number]
-        drawn: dict[str, Any] = data.draw(requests([token for token, _ in self.tokens[-4:]]))
+        known = self.floors[number][-4:]
+        drawn: dict[str, Any] = data.draw(requests([token for token, _ in known]))
         floor = drawn.pop("floor")
-        floors = (None, None) if floor is None else self.tokens[-4:][floor]
+        floors = (None, None) if floor is None else known[floor]
         return (
             ClaimRequest(worker_id=mine, floor=floors[0], **drawn),
             ClaimRequest(worker_id=theirs, floor=floors[1], **drawn),
         )
 
-    def claim_both(self, number: int, mine: ClaimRequest, theirs: ClaimRequest) -> None:
-        """One claim; nothing that somebody holds may be in it."""
+    def claim_both(self, number: int, mine: ClaimRequest, theirs: ClaimRequest) -> int:
+        """One claim; nothing that somebody holds may be in it. How many tasks it took."""
         held = self.held_for_certain()
         claims = self.stores[number].claim_batch(mine), self.model.claim_batch(theirs)
         self.learn_ids()
         taken = self.named([claim.task.id for claim in claims[0]])
         assert not taken & held, "a claim returns nothing that is claimed and live"
-        self.assert_same_claims(*claims, worker=theirs.worker_id)
+        self.assert_same_claims(*claims, number=number)
+        return len(taken)
 
     def held_for_certain(self) -> set[int]:
         """Running tasks whose lease has not ended, by the model's numbers."""
@@ -306,7 +315,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.learn_ids()
         assert self.named(mine.settled) == theirs.settled
         self.note("a stale token was refused", if_=len(mine.settled) < len({ref.store.task_id for _, ref in chosen}))
-        self.assert_same_claims(mine.claims, theirs.claims, worker=self.workers[number][0])
+        self.assert_same_claims(mine.claims, theirs.claims, number=number)
 
     @rule(data=st.data(), what=st.sampled_from(["extend", "begin", "content", "deliver"]))
     def hold(self, data: st.DataObject, what: str) -> None:
@@ -355,12 +364,11 @@ class TaskStoreMachine(RuleBasedStateMachine):
         """Claim, and settle what came."""
         if calm:
             self.calm_down()
-        before = len(self.tokens)
         theirs, mine = self.workers[number]
         drawn = data.draw(plain_requests())
         request = ClaimRequest(worker_id=mine, **drawn)
-        self.claim_both(number, request, attrs.evolve(request, worker_id=theirs))
-        refs = [ref for ref in self.refs if len(self.tokens) > before and ref.store.token == self.tokens[-1][0]]
+        taken = self.claim_both(number, request, attrs.evolve(request, worker_id=theirs))
+        refs = self.refs[len(self.refs) - taken :]
         self.settle_both(number, list(zip(itertools.cycle(work), refs, strict=False)))
 
     # ---- people: one rule for all that is seldom done, or it would be done more often than work
@@ -451,11 +459,11 @@ class TaskStoreMachine(RuleBasedStateMachine):
         elif what == "die on":
             self.die_again_and_again(count)
         else:
-            self.take_back(count)
+            self.take_back()
 
-    def take_back(self, dead_after: int) -> None:
-        """With another policy."""
-        policy: dict[str, Any] = {"dead_after": dead_after, "backoff_ns": (NANOSECONDS, 2 * NANOSECONDS)}
+    def take_back(self) -> None:
+        """With the policy of claims: one object told another one would take back by that from then on."""
+        policy: dict[str, Any] = {"dead_after": DEAD_AFTER, "backoff_ns": CRASH_BACKOFF_NS}
         assert self.store.take_back(**policy) == self.model.take_back(**policy)
 
     def end_in_order(self, number: int) -> None:
@@ -476,6 +484,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.refs = [ref for ref in self.refs if ref.worker != worker]
         self.clock.advance(1)
         self.stores[number] = self.open_process(number)
+        self.floors[number] = []
         self.workers[number] = self.model.register_worker(), self.stores[number].register_worker()
 
     def die_again_and_again(self, deaths: int) -> None:

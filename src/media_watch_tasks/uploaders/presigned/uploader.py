@@ -54,13 +54,14 @@ class PresignedUploader(Uploader):
 
     The default steps, below `url` (override a method for a server that speaks otherwise):
 
-    | step | request | answer |
-    |---|---|---|
-    | `init` | POST `init`: `title`, `artist`, `extension`, `size`, `content_type`, `artwork_extension` | `id`, `upload_url`; `upload_fields` (then a form is POSTed), `upload_headers`; the same with `artwork_`; or a `status` if the server has this version |
-    | `transfer` | PUT or POST to the upload URL | |
-    | `complete` | POST `{id}/complete`: `size`, `sha256` | |
-    | `status` | GET `{id}` | `status`: pending, processing, completed, failed; `progress` in per cent, `error`, `remote_id`, `sha256` |
-    | `discard` | DELETE `{id}` | |
+    - `init`: POST `init` with `title`, `artist`, `extension`, `size`, `content_type` and `artwork_extension`. The answer
+      has `id` and `upload_url`, where a form is wanted `upload_fields`, where headers are `upload_headers`; the same with
+      `artwork_` before them; or a `status` if the server has this version.
+    - `transfer`: PUT, or POST of a form, to the upload URL.
+    - `complete`: POST `{id}/complete` with `size` and `sha256`.
+    - `status`: GET `{id}`. The answer has `status` (pending, processing, completed or failed), `progress` in per cent,
+      `error`, `remote_id`, `sha256`.
+    - `discard`: DELETE `{id}`.
 
     Every request to the server carries the task's key as `Idempotency-Key`, so that a repeated `init` finds what an
     earlier attempt did. Upload URLs are secrets: they go into no log, message or database, and must be of the server's
