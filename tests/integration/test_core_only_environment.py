@@ -29,7 +29,7 @@ PACKAGE = "media_watch_tasks"
 
 CORE = ("attrs", "peewee", "tenacity", "typing_extensions")
 CORE_MODULES = frozenset({"attr", "attrs", "peewee", "tenacity", "typing_extensions", PACKAGE})
-TEST_TOOLS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
+TEST_TOOLS = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers")
 # Standard modules that cost more than the whole import may, and that only some parts need.
 HEAVY = frozenset({"asyncio", "ctypes", "http", "multiprocessing", "unittest", "urllib.request", "xml"})
 
@@ -209,9 +209,9 @@ print(json.dumps([count, failed]))
 """
 
 
-@pytest.mark.parametrize("tools", [False, True], ids=["core", "core and pytest"])
+@pytest.mark.parametrize("tools", [False, True], ids=["core", "core and test tools"])
 def test_every_public_name_can_be_imported_without_extras(wheel: Wheel, *, tools: bool) -> None:
-    # The contract suites are for those who have pytest; nothing else of the package may ask for more than the core.
+    # The suites are for those who have pytest and Hypothesis; nothing else of the package may ask for more than the core.
     left_out = set() if tools else {f"{PACKAGE}.testing"}
     output = wheel.python(f"LEFT_OUT = {left_out!r}\n" + IMPORT_EVERYTHING, tools=tools)
     count, failed = json.loads(output)
