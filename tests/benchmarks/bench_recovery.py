@@ -132,7 +132,7 @@ def pgqueuer(folder: Path, work: float) -> None:
 
         queue, log = PgQueuer(AsyncpgDriver(await asyncpg.connect(host=str(folder), user="postgres"))), Log(folder)
 
-        @queue.entrypoint("deliver")
+        @queue.entrypoint("deliver")  # type: ignore[untyped-decorator,unused-ignore]  # not installed for the tests
         async def deliver(job: Any) -> None:
             await asyncio.to_thread(log.work, job.payload.decode(), work)
 

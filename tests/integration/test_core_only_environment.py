@@ -211,7 +211,7 @@ print(json.dumps([count, failed]))
 
 @pytest.mark.parametrize("tools", [False, True], ids=["core", "core and test tools"])
 def test_every_public_name_can_be_imported_without_extras(wheel: Wheel, *, tools: bool) -> None:
-    # The suites are for those who have pytest and Hypothesis; nothing else of the package may ask for more than the core.
+    # The suites are for those with pytest and Hypothesis; nothing else of the package may ask for more than the core.
     left_out = set() if tools else {f"{PACKAGE}.testing"}
     output = wheel.python(f"LEFT_OUT = {left_out!r}\n" + IMPORT_EVERYTHING, tools=tools)
     count, failed = json.loads(output)

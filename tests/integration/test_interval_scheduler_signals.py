@@ -33,7 +33,9 @@ BODY
 
 @contextmanager
 def _program(body: str) -> Iterator[subprocess.Popen[str]]:
-    source = PROGRAM.replace("BODY", textwrap.dedent(body))
+    # Programs that a shell starts in the background may be told to ignore SIGINT; these are not.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    source = heard + PROGRAM.replace("BODY", textwrap.dedent(body))
     with subprocess.Popen(
         [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -24,7 +24,7 @@ def _rename_over(name: bytes, wanted: bytes, *, source: int, target: int) -> boo
 
 
 def puts_back_over_what_has_come(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(changes, "_rename_if_free", _rename_over)
+    patch.setattr(changes, "rename_if_free", _rename_over)
 
 
 def takes_the_folder_for_the_file(patch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,11 @@ def takes_the_folder_for_the_file(patch: pytest.MonkeyPatch) -> None:
 
 
 def copies_instead_of_moving(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(os, "unlink", lambda *_, **__: None)
+    def both_names(name: bytes, wanted: bytes, *, source: int, target: int) -> bool:
+        os.link(name, wanted, src_dir_fd=source, dst_dir_fd=target)
+        return True
+
+    patch.setattr(changes, "rename_if_free", both_names)
 
 
 def touches_what_it_sets_aside(patch: pytest.MonkeyPatch) -> None:

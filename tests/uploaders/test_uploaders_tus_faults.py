@@ -271,6 +271,7 @@ def test_a_file_that_changes_while_it_is_sent_arrives_as_it_is_then(rig: Any, pa
         assert [bytes(upload.data) for upload in server.uploads.values()] == [newer], (
             "the parts of the old one are gone"
         )
+        assert server.was_complete == [newer], "the old one never stood there whole"
 
 
 def test_a_file_that_vanishes_while_it_is_sent_is_not_delivered(rig: Any, payload: bytes) -> None:

@@ -47,6 +47,8 @@ class TusFaultServer(FaultServer):
         self.version = version
         self.uploads: dict[str, Upload] = {}
         self.names = itertools.count(1)
+        self.was_complete: list[bytes] = []
+        """Every file that ever stood there whole, also where it was removed again."""
         super().__init__(troubles, tokens=tokens)
 
     @property
@@ -107,6 +109,8 @@ class TusHandler(Handler):
         if algorithm and base64.b64encode(hashlib.new(algorithm, body).digest()).decode() != digest:
             return self.say(460)
         upload.data += body
+        if len(upload.data) == upload.length:
+            self.world.was_complete.append(bytes(upload.data))
         return self.say(204, {"Upload-Offset": str(len(upload.data))})
 
     def do_DELETE(self) -> None:
