@@ -114,7 +114,7 @@ class TaskManagerOptions:
     party_pause: timedelta = attrs.field(default=timedelta(seconds=30), validator=_at_least(_INSTANT))
     """The first pause of a source or destination that is offline, full or wants credentials; doubled each time."""
     party_pause_max: timedelta = attrs.field(default=timedelta(minutes=30), validator=_at_least(_INSTANT))
-    crash_backoff: timedelta = attrs.field(default=timedelta(seconds=5), validator=_at_least(_ZERO))
+    crash_backoff: timedelta = attrs.field(default=timedelta(seconds=2), validator=_at_least(_ZERO))
     """How long a task waits after its worker died; doubled each time."""
     unsettled_event_after: timedelta = attrs.field(default=timedelta(hours=24), validator=_at_least(_INSTANT))
     """A file that has been changing or in use for this long is named in an event, once."""

@@ -4,7 +4,7 @@
 
 Two processes with one hand each work off the same tasks, each of which takes the same time; after a quarter of them the
 one that has a task in its hands is killed. Ideal: the other one does the rest, that task included, without a pause.
-Our workers run `run_forever` with the defaults (leases of ten minutes, and a task whose worker died waits 5 s first: it
+Our workers run `run_forever` with the defaults (leases of ten minutes, and a task whose worker died waits 2 s first: it
 may be what has killed it), and once more with `crash_backoff` 0. pgqueuer is left out where there is no `initdb`.
 """
 
