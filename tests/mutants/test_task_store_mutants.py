@@ -759,6 +759,11 @@ def purge_forgets_receipts(patch: Patch) -> None:
     patch.setattr(task_control, "purge", purge)
 
 
+@killed_by("test_purge_keeps_what_may_have_overwritten_a_delivery")
+def purge_forgets_doubts(patch: Patch) -> None:
+    patch.setattr(task_control, "_casts_doubt", lambda *_: False)
+
+
 @killed_by("test_purge_deletes_what_ended_before")
 def purge_knows_no_age(patch: Patch) -> None:
     _wrap(patch, task_control, "purge", lambda original, book, s, before_ns: original(book, s, before_ns=2**62))

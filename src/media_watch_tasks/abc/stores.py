@@ -351,4 +351,8 @@ class TaskStore(ABC):
 
     @abstractmethod
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
-        """Delete ended tasks that were updated before this wall time; how many. Latest receipts are kept."""
+        """Delete ended tasks that were updated before this wall time; how many.
+
+        Latest receipts are kept, and so are later versions on which work has begun: they may have overwritten what was
+        delivered, so that the delivered version, if it is restored, has to be sent again.
+        """

@@ -76,10 +76,18 @@ def counts(book: TaskBook, routes: Sequence[Route] | None) -> Mapping[TaskState,
     return {state: found[state] for state in TaskState}
 
 
+def _casts_doubt(book: TaskBook, row: Row) -> bool:
+    """True if work on it may have overwritten what was delivered before."""
+    latest = book.latest(row.route, row.asset_id)
+    return bool(row.begins) and latest is not None and latest.id < row.id
+
+
 def purge(book: TaskBook, selection: TaskSelection, *, before_ns: int) -> int:
     """Delete what has ended and answers no question any more."""
     old = [
-        row for row in chosen(book, selection) if not row.is_live and not row.is_latest and row.updated_ns < before_ns
+        row
+        for row in chosen(book, selection)
+        if not row.is_live and not row.is_latest and row.updated_ns < before_ns and not _casts_doubt(book, row)
     ]
     for row in old:
         book.forget(row)

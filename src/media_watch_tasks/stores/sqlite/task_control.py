@@ -45,6 +45,9 @@ WHERE id = ?
 _OLD = """
 SELECT t.id, t.tags FROM task AS t
 WHERE t.phase = 5 AND t.slot IS NULL AND t.updated_ns < ? AND {condition}
+    AND NOT (t.begins > 0 AND EXISTS (
+        SELECT 1 FROM task AS d WHERE d.route = t.route AND d.asset_id = t.asset_id AND d.slot = 2 AND d.id < t.id
+    ))
 LIMIT ?
 """
 _FORGET = "DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"

@@ -436,14 +436,18 @@ class QueueModel(TaskStore):
         return {state: found[state] for state in TaskState}
 
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
-        """Ended, old, and no latest receipt."""
+        """Ended, old, no latest receipt, and nothing that may have overwritten what one tells of."""
         old = [job for job in self.jobs.chosen(selection) if job.end and not job.is_latest]
-        gone = [job for job in old if job.updated_ns < before_ns]
+        gone = [job for job in old if job.updated_ns < before_ns and not self._casts_doubt(job)]
         for job in gone:
             del self.jobs.all[job.number]
         return len(gone)
 
     # ---- parts
+
+    def _casts_doubt(self, job: Job) -> bool:
+        latest = self.jobs.latest(job.asset)
+        return job.ever_begun and latest is not None and latest.number < job.number
 
     def _held(self, refs: Sequence[ClaimRef]) -> list[Job]:
         """The tasks of the claims that still hold."""

@@ -311,6 +311,16 @@ class ControlContract(TaskStoreSuite):
         assert self.ids(store, TaskSelection()) == [latest]
         assert self.outcomes(store, self.new(version=2)) == ["delivered"], "a receipt that is forgotten sends all again"
 
+    def test_purge_keeps_what_may_have_overwritten_a_delivery(
+        self, store: TaskStore, worker: str, clock: FakeClock
+    ) -> None:
+        delivered = self.delivered_task(store, worker, self.new("a.mov", version=1))
+        begun = self.dead_task(store, worker, version=2)
+        assert store.purge(TaskSelection(), before_ns=clock.now_ns() + 1) == 0
+        assert self.ids(store, TaskSelection()) == [delivered, begun]
+        restored = self.outcomes(store, self.new("a.mov", version=1))
+        assert restored == ["enqueued"], "nobody knows what of the other version stands there"
+
     def test_purge_deletes_only_what_is_selected(self, store: TaskStore, worker: str, clock: FakeClock) -> None:
         a, b = (self.dead_task(store, worker, name) for name in ("a", "b"))
         assert store.purge(_ids(a), before_ns=clock.now_ns() + 1) == 1
