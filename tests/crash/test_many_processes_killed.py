@@ -111,6 +111,7 @@ def test_no_task_is_ever_held_twice_and_nobody_finds_the_database_locked(
     assert len({mark.pid for mark in marks if mark.phase == "claimed"}) >= WORKERS, "too few have worked"
     assert len({mark.pid for mark in marks if mark.phase == "scan"}) >= SCANNERS, "too few have scanned"
     again = sum(len(claims) > 1 for claims in held.values())
+    # Without any the battery would have proved nothing; how many there are is for the kernel to say.
     assert again >= max(1, kills // 30), f"only {again} tasks were taken from the dead"
     said = crowd.said()
     assert "locked" not in said.lower()
