@@ -12,7 +12,7 @@ from media_watch_tasks.abc.byte_source import ByteSource
 from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
 from media_watch_tasks.probe.covers import hide_large_covers
-from media_watch_tasks.probe.formats import BIT_RATE_TIMED, is_iso_media
+from media_watch_tasks.probe.formats import BIT_RATE_TIMED, analysis_limits, is_iso_media
 from media_watch_tasks.probe.mp3_header import Mp3Header, mp3_header
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
 from media_watch_tasks.probe.range_reader import RangeReader
@@ -116,7 +116,7 @@ def _with_index(reader: RangeReader, index: Index, found: MediaMetadata) -> Medi
 def _plain(reader: RangeReader, name: str) -> MediaMetadata:
     hidden = hide_large_covers(reader)
     reader.seek(0)
-    found = describe_file(ReadableFile(reader, name))
+    found = describe_file(ReadableFile(reader, name), limits=analysis_limits(reader.at(0, _HEAD)))
     found = attrs.evolve(found, method="range", has_cover=found.has_cover or hidden)
     confidence, doubt = _judge(reader, found)
     return found if doubt is None else attrs.evolve(found, confidence=confidence, warnings=(doubt,))

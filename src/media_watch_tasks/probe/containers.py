@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from media_watch_tasks.model.metadata import MediaMetadata
@@ -52,10 +54,17 @@ class ReadableFile:
         self.tell = file.tell  # type: ignore[attr-defined] # as above
 
 
-def describe_file(file: ReadableFile, *, format_name: str | None = None, decode: bool = True) -> MediaMetadata:
+def describe_file(
+    file: ReadableFile,
+    *,
+    format_name: str | None = None,
+    decode: bool = True,
+    limits: Mapping[str, str] = MappingProxyType({}),
+) -> MediaMetadata:
     """What FFmpeg says of the file. Without `decode` no decoder is opened: only what the container says is found.
 
     With it, H.264 and H.265 are described by their parameter sets; their decoders run only where those do not say all.
+    `limits` are options that end FFmpeg's analysis early.
 
     Raises:
         UnreadableError: it is no format that is allowed, or it is damaged.
@@ -63,10 +72,10 @@ def describe_file(file: ReadableFile, *, format_name: str | None = None, decode:
     if not decode:
         return _describe(file, _NO_DECODERS, format_name=format_name)
     try:
-        return _describe(file, _light_options(), format_name=format_name)
+        return _describe(file, {**_light_options(), **limits}, format_name=format_name)
     except UndecidedError:
         file.seek(0)
-        return _describe(file, _OPTIONS, format_name=format_name, decoded=True)
+        return _describe(file, {**_OPTIONS, **limits}, format_name=format_name, decoded=True)
 
 
 def _describe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["BIT_RATE_TIMED", "is_iso_media", "open_options", "safe_name"]
+__all__ = ["BIT_RATE_TIMED", "analysis_limits", "is_iso_media", "open_options", "safe_name"]
 
 _CONTAINERS = (
     "mov,matroska,webm,avi,asf,asf_o,mpegts,mpeg,flv,live_flv,ogg,mxf,gxf,nut,rm,wtv,dv,nsv,pva,ivf,film_cpk,roq,smk,"
@@ -37,12 +37,33 @@ BIT_RATE_TIMED = frozenset(
 """Formats without an index: where the duration follows from size and bit rate alone it is an estimate."""
 
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx", b"uuid")
+_PCM = (b"RIFF", b"RF64", b"BW64", b"FORM", b".snd", b"caff", b"riff\x2e\x91\xcf\x11", b"Creative Voice File", b".SoX")
+_DECLARED = (
+    b"0&\xb2u\x8ef\xcf\x11",  # ASF
+    b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
+    b"nut/multimedia container\0",
+)
+_SHORT, _SHORTER = {"analyzeduration": "500000"}, {"analyzeduration": "100000"}
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 
 
 def open_options() -> dict[str, str]:
     """Options of every container: only the allowed formats, and no protocol at all."""
     return {"format_whitelist": _ALLOWED, "protocol_whitelist": "none"}
+
+
+def analysis_limits(head: bytes) -> dict[str, str]:
+    """Options that end FFmpeg's reading of packets early, where the header of the file declares every track.
+
+    FFmpeg reads up to five seconds or five megabytes in search of what a declared track may leave open, also where
+    nothing is. Streams that begin anywhere (MPEG-TS, MPEG-PS, FLV, raw) keep its limits: a track that starts late is
+    found by them alone. `analyzeduration` counts microseconds, `probesize` bytes.
+    """
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return _SHORTER
+    if head.startswith(_DECLARED) or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
+        return _SHORT
+    return {**_SHORT, "probesize": "65536"} if head.startswith(_PCM) else {}
 
 
 def safe_name(name: str) -> str:

@@ -1,21 +1,25 @@
-"""The duration of a fragmented mp4: from its segment index or its last fragments (ISO/IEC 14496-12, 8.8, 8.16)."""
+"""The duration of a fragmented mp4: from its indices or its last fragments (ISO/IEC 14496-12, 8.8)."""
 
 from __future__ import annotations
 
 import struct
 from enum import Enum
+from itertools import islice
 
 import attrs
 
 from media_watch_tasks.probe.boxes import Box, BrokenBoxError, children
 from media_watch_tasks.probe.movie import Layout, Movie
 from media_watch_tasks.probe.range_reader import RangeReader
+from media_watch_tasks.probe.segment_index import end_of_fragments, last_random_access, segments_duration
 from media_watch_tasks.probe.track_fields import TrackFields, fragments_duration
 
 __all__ = ["FragmentsEnd", "fragmented_duration"]
 
 _FIRST_WINDOW = 64 * 1024
 _LARGEST_WINDOW = 4 * 1024 * 1024
+_LOOKED_AT = 8
+_MOST_BEHIND = 200
 _BETWEEN_FRAGMENTS = {
     b"moof", b"mdat", b"mfra", b"free", b"skip", b"styp", b"sidx", b"emsg", b"prft", b"uuid",
 }  # fmt: skip
@@ -34,61 +38,65 @@ class FragmentsEnd:
     """False where a fragment of some track was not found, or what stands behind the last one is none."""
     cut_off: bool = False
     """True where the last fragment goes on behind the end of the file."""
+    exist: bool = True
+    """False where the file holds no fragment."""
 
 
 def fragmented_duration(reader: RangeReader, layout: Layout, movie: Movie, tracks: list[TrackFields]) -> FragmentsEnd:
     """From the segment index where it covers the file, else from the last fragments."""
-    from_index = _from_sidx(reader, layout)
+    from_index = segments_duration(reader, layout)
     if from_index is not None:
         return FragmentsEnd(from_index)
-    # Where none is known to exist, the last kilobytes are enough to tell.
-    largest = _FIRST_WINDOW if layout.first_moof is None else _LARGEST_WINDOW
-    return _from_last_fragments(reader, movie, tracks, largest=largest)
-
-
-def _from_sidx(reader: RangeReader, layout: Layout) -> float | None:
-    """The sum of the segments of the first index, where it covers the file up to its end."""
-    best: float | None = None
-    for box in layout.sidx[:8]:
-        body = reader.at(box.body, box.end - box.body)
-        try:
-            seconds, end = _sidx(body, box.end)
-        except struct.error:
-            continue
-        if seconds and end >= reader.size - _FIRST_WINDOW:
-            best = max(best or 0.0, seconds)
-    return best
-
-
-def _sidx(body: bytes, anchor: int) -> tuple[float | None, int]:
-    version = body[0] if body else 0
-    timescale = struct.unpack_from(">I", body, 8)[0]
-    at = 12
-    first = struct.unpack_from(">QQ" if version else ">II", body, at)
-    at += 16 if version else 8
-    count = struct.unpack_from(">HH", body, at)[1]
-    at += 4
-    ticks, end = first[0], anchor + first[1]
-    for _ in range(count):
-        size, duration, _ = struct.unpack_from(">III", body, at)
-        if size >> 31:
-            return None, 0  # it refers to further indices
-        ticks += duration
-        end += size
-        at += 12
-    return (ticks / timescale if timescale else None), end
-
-
-def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFields], *, largest: int) -> FragmentsEnd:
-    """The latest end of the last fragment of each track, found by going back from the end of the file."""
     defaults = {int.from_bytes(trex[4:8], "big"): int.from_bytes(trex[12:16], "big") for trex in movie.trex}
     scales = {track.track_id: track.timescale for track in tracks if track.timescale}
+    last = end_of_fragments(reader)
+    pointed_at = last_random_access(reader, last) if last < reader.size else None
+    if pointed_at is not None and (ends := _ends_from(reader, (pointed_at, last), scales, defaults)) is not None:
+        return FragmentsEnd(max(ends.values()))
+    # Where none is known to exist, the last kilobytes are enough to tell.
+    exists = layout.first_moof is not None or _follows(reader, layout)
+    largest = _LARGEST_WINDOW if exists else _FIRST_WINDOW
+    found = _from_last_fragments(reader, movie, (scales, defaults), last=last, largest=largest)
+    return found if exists or found.seconds is not None else FragmentsEnd(exist=False)
+
+
+def _follows(reader: RangeReader, layout: Layout) -> bool:
+    """True if a fragment stands behind the samples of the index itself."""
+    try:
+        boxes = children(reader, layout.moov.end if layout.moov is not None else 0, reader.size)
+        return any(box.kind == b"moof" for box in islice(boxes, _LOOKED_AT))
+    except BrokenBoxError:
+        return False
+
+
+def _ends_from(
+    reader: RangeReader, span: tuple[int, int], scales: dict[int, int], defaults: dict[int, int]
+) -> dict[int, float] | None:
+    """Track id -> seconds of its last fragment, by the boxes from one fragment to the end; None where they mislead."""
+    ends: dict[int, float] = {}
+    at, last = span
+    try:
+        for box in islice(children(reader, at, last), _MOST_BEHIND):
+            if box.kind not in _BETWEEN_FRAGMENTS:
+                return None
+            at = box.end
+            if box.kind == b"moof":
+                _note_ends(reader, box.start, (scales, defaults), ends)
+    except BrokenBoxError:
+        return None
+    return ends if at == last and ends and set(ends) >= set(scales) else None
+
+
+def _from_last_fragments(
+    reader: RangeReader, movie: Movie, known: tuple[dict[int, int], dict[int, int]], *, last: int, largest: int
+) -> FragmentsEnd:
+    """The latest end of the last fragment of each track, found by going back from the end of the file."""
+    scales, _ = known
     window = _FIRST_WINDOW
-    last = _end_of_fragments(reader)
     while True:
         start = max(last - window, 0)
         reader.prefetch([(start, last - start)])
-        ends, chain = _ends_in(reader, (start, last), scales, defaults)
+        ends, chain = _ends_in(reader, (start, last), known)
         if set(ends) >= set(scales) or start == 0 or window >= largest or reader.failure or reader.exhausted:
             break
         window *= 4
@@ -99,15 +107,8 @@ def _from_last_fragments(reader: RangeReader, movie: Movie, tracks: list[TrackFi
     )
 
 
-def _end_of_fragments(reader: RangeReader) -> int:
-    """Where the fragments end: before the random access index, whose last 16 bytes name its length (8.8.11)."""
-    last = reader.at(reader.size - 16, 16)
-    length = int.from_bytes(last[12:16], "big")
-    return reader.size - length if last[4:8] == b"mfro" and 16 < length < reader.size else reader.size  # noqa: PLR2004 - its own size
-
-
 def _ends_in(
-    reader: RangeReader, span: tuple[int, int], scales: dict[int, int], defaults: dict[int, int]
+    reader: RangeReader, span: tuple[int, int], known: tuple[dict[int, int], dict[int, int]]
 ) -> tuple[dict[int, float], _Chain]:
     """Track id -> seconds of its last fragment in a part of the file, and how the last fragment of all ends."""
     ends: dict[int, float] = {}
@@ -120,13 +121,21 @@ def _ends_in(
         chain = _chain(reader, offset, last)
         if chain is not _Chain.NONE:
             how = chain if how is _Chain.NONE else how
-            for track_id, ticks in _fragment_ends(reader, offset, defaults):
-                if track_id in scales:
-                    ends[track_id] = max(ends.get(track_id, 0.0), ticks / scales[track_id])
-            if set(ends) >= set(scales):
+            _note_ends(reader, offset, known, ends)
+            if set(ends) >= set(known[0]):
                 break
         at = data.rfind(b"moof", 0, at)
     return ends, how
+
+
+def _note_ends(
+    reader: RangeReader, offset: int, known: tuple[dict[int, int], dict[int, int]], ends: dict[int, float]
+) -> None:
+    """Put the ends of the fragment at `offset` into `ends`, where they are the latest of their track."""
+    scales, defaults = known
+    for track_id, ticks in _fragment_ends(reader, offset, defaults):
+        if track_id in scales:
+            ends[track_id] = max(ends.get(track_id, 0.0), ticks / scales[track_id])
 
 
 class _Chain(Enum):

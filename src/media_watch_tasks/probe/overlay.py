@@ -113,7 +113,7 @@ def _duration(reader: RangeReader, index: Index, found: MediaMetadata) -> tuple[
     if not index.movie.fragmented or moov is None or (index.layout.first_moof is None and moov.end >= reader.size):
         return (named if named is not None else _longest(index, found.duration)), None
     last = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
-    if last.seconds is None and index.layout.first_moof is None:
+    if not last.exist:
         return named, None
     if last.cut_off:
         return last.seconds, TRUNCATED
