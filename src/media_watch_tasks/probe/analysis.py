@@ -13,6 +13,7 @@ from media_watch_tasks.model.metadata import Confidence, MediaMetadata
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file, last_timestamps
 from media_watch_tasks.probe.covers import hide_large_covers
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, analysis_limits, is_iso_media
+from media_watch_tasks.probe.matroska import MatroskaHeader, read_header, with_header
 from media_watch_tasks.probe.mp3_header import Mp3Header, mp3_header
 from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
 from media_watch_tasks.probe.range_reader import RangeReader
@@ -114,10 +115,13 @@ def _with_index(reader: RangeReader, index: Index, found: MediaMetadata) -> Medi
 
 
 def _plain(reader: RangeReader, name: str) -> MediaMetadata:
+    head = reader.at(0, _HEAD)
     hidden = hide_large_covers(reader)
+    header = read_header(reader) if head.startswith(b"\x1aE\xdf\xa3") else MatroskaHeader()
     reader.seek(0)
-    found = describe_file(ReadableFile(reader, name), limits=analysis_limits(reader.at(0, _HEAD)))
-    found = attrs.evolve(found, method="range", has_cover=found.has_cover or hidden)
+    found = describe_file(ReadableFile(reader, name), limits=analysis_limits(head))
+    found = with_header(found, header)
+    found = attrs.evolve(found, method="range", has_cover=found.has_cover or hidden or header.has_cover)
     confidence, doubt = _judge(reader, found)
     return found if doubt is None else attrs.evolve(found, confidence=confidence, warnings=(doubt,))
 

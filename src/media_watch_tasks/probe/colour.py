@@ -33,10 +33,12 @@ def colour_fields(primaries: int, transfer: int, matrix: int, *, full_range: boo
     }
 
 
-def hdr_name(transfer: str | None, *, mastering: bool = False, dolby: str | None = None) -> str | None:
+def hdr_name(
+    transfer: str | None, *, mastering: bool = False, dynamic: bool = False, dolby: str | None = None
+) -> str | None:
     """The kind of HDR: Dolby Vision wins; PQ is HDR10 only where mastering metadata was seen, else `PQ`."""
     if dolby is not None:
         return dolby
     if transfer == "smpte2084":
-        return "HDR10" if mastering else "PQ"
+        return "HDR10+" if dynamic else "HDR10" if mastering else "PQ"
     return "HLG" if transfer == "arib-std-b67" else None

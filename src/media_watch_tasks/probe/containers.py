@@ -8,13 +8,18 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from media_watch_tasks.model.metadata import MediaMetadata
+import attrs
+
+from media_watch_tasks.model.metadata import MediaMetadata, VideoTrack
+from media_watch_tasks.probe.colour import hdr_name
 from media_watch_tasks.probe.extraction import describe
 from media_watch_tasks.probe.formats import open_options, safe_name
+from media_watch_tasks.probe.frame_hdr import MOST_BYTES, FrameHdr, frame_hdr, may_tell
 from media_watch_tasks.probe.undecoded import UndecidedError
 
 __all__ = ["ReadableFile", "UnreadableError", "describe_file", "last_timestamps", "pyav"]
 
+_ATTACHED = 1 << 10
 _BUFFER = 32 * 1024
 _OPTIONS = open_options()
 _NO_DECODERS = {**_OPTIONS, "codec_whitelist": "none"}
@@ -92,9 +97,32 @@ def _describe(
             buffer_size=_BUFFER,
             io_open=_refuse,
         ) as container:
-            return describe(container, decoded=decoded or options is _NO_DECODERS)
+            found = describe(container, decoded=decoded or options is _NO_DECODERS)
+            return found if options is _NO_DECODERS else _with_frame_hdr(container, found)
     except (av.error.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise UnreadableError(_reason(error)) from error
+
+
+def _with_frame_hdr(container: Any, found: MediaMetadata) -> MediaMetadata:  # noqa: ANN401 - av.InputContainer
+    """Tracks of PQ get what the first frame says, which FFmpeg has read already."""
+    if not any(may_tell(track.codec, track.color_transfer) for track in found.video):
+        return found
+    streams = [stream for stream in container.streams.video if not int(stream.disposition) & _ATTACHED]
+    video: list[VideoTrack] = []
+    for track, stream in zip(found.video, streams, strict=False):
+        seen = _first_frame(container, stream, track) if may_tell(track.codec, track.color_transfer) else FrameHdr()
+        hdr = hdr_name(track.color_transfer, mastering=seen.mastering, dynamic=seen.dynamic)
+        video.append(attrs.evolve(track, hdr=hdr))
+    return attrs.evolve(found, video=tuple(video))
+
+
+def _first_frame(container: Any, stream: Any, track: VideoTrack) -> FrameHdr:  # noqa: ANN401 - as above
+    config = stream.codec_context.extradata or b""
+    try:
+        packet = next(each for each in container.demux(stream) if each.size)
+    except (StopIteration, pyav().error.FFmpegError):
+        return frame_hdr(track.codec, config, b"")
+    return frame_hdr(track.codec, config, bytes(packet)[:MOST_BYTES])
 
 
 @cache

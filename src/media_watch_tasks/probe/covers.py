@@ -1,11 +1,12 @@
-"""Large cover pictures of MP3 and FLAC files are hidden from FFmpeg, which would read every byte of them.
+"""Large cover pictures of MP3, FLAC and ASF files are hidden from FFmpeg, which would read every byte of them.
 
-The frame of the picture gets a name that no reader knows (MP3, ID3v2), or becomes padding (FLAC, RFC 9639, 8). FFmpeg
-then steps over it. Only cached header bytes are changed, and nothing moves.
+The frame of the picture gets a name that no reader knows (MP3, ID3v2; ASF), or becomes padding (FLAC, RFC 9639, 8).
+FFmpeg then steps over it. Only cached header bytes are changed, and nothing moves.
 """
 
 from __future__ import annotations
 
+from media_watch_tasks.probe.asf_covers import hide_asf_covers
 from media_watch_tasks.probe.range_reader import RangeReader
 
 __all__ = ["hide_large_covers"]
@@ -23,7 +24,7 @@ def hide_large_covers(reader: RangeReader) -> bool:
         return _flac(reader, len(b"fLaC"))
     if head[:3] == b"ID3" and len(head) == _ID3_HEADER and head[3] in {2, 3, 4} and not head[5] & 0xC0:
         return _id3(reader, version=head[3], end=_ID3_HEADER + _synchsafe(head[6:10]))
-    return False
+    return hide_asf_covers(reader, least=_LARGE)
 
 
 def _flac(reader: RangeReader, at: int) -> bool:

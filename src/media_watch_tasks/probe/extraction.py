@@ -127,11 +127,10 @@ def _undecoded(track: VideoTrack, stream: Any) -> VideoTrack:  # noqa: ANN401 - 
     found = from_parameter_sets(track, (stream.codec_context and stream.codec_context.extradata) or b"")
     if found is track:
         return track
-    # Where no packet was decoded FFmpeg copies the duration of a Matroska file, and takes the time base for a rate.
+    # Where no packet was decoded FFmpeg takes the time base for a rate.
     ticks = 1 / stream.time_base if stream.time_base else None
     return attrs.evolve(
         found,
-        duration=None if "matroska" in stream.container.format.name else found.duration,
         real_frame_rate=None if stream.base_rate == ticks else found.real_frame_rate,
         hdr=hdr_name(found.color_transfer),
     )
@@ -215,7 +214,8 @@ def _tag(context: Any) -> str | None:  # noqa: ANN401 - av.CodecContext
 
 
 def _seconds(stream: Any) -> float | None:  # noqa: ANN401 - av.Stream
-    if stream.duration is None or stream.time_base is None:
+    # In Matroska no track has a duration: what stands there is a copy of that of the file, or of a part that was read.
+    if stream.duration is None or stream.time_base is None or "matroska" in stream.container.format.name:
         return None
     return _positive(float(stream.duration * stream.time_base))
 

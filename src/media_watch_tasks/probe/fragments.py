@@ -14,7 +14,7 @@ from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.segment_index import end_of_fragments, last_random_access, segments_duration
 from media_watch_tasks.probe.track_fields import TrackFields, fragments_duration
 
-__all__ = ["FragmentsEnd", "fragmented_duration"]
+__all__ = ["FragmentsEnd", "first_fragment_sample", "fragmented_duration"]
 
 _FIRST_WINDOW = 64 * 1024
 _LARGEST_WINDOW = 4 * 1024 * 1024
@@ -176,6 +176,23 @@ def _fragment_ends(reader: RangeReader, offset: int, defaults: dict[int, int]) -
     except (BrokenBoxError, StopIteration, struct.error):
         return []
     return found
+
+
+def first_fragment_sample(reader: RangeReader, layout: Layout, track_id: int) -> int | None:
+    """Where the first sample of a track stands in the first fragment, None where that does not tell."""
+    moof = layout.first_moof
+    if moof is None:
+        return None
+    try:
+        for traf in children(reader, moof.body, moof.end):
+            boxes = {box.kind: reader.at(box.body, 16) for box in children(reader, traf.body, traf.end)}
+            tfhd, trun = boxes.get(b"tfhd", b""), boxes.get(b"trun", b"")
+            if int.from_bytes(tfhd[4:8], "big") == track_id and len(trun) >= 12 and trun[3] & _TRUN_DATA_OFFSET:  # noqa: PLR2004 - the offset's end
+                based = int.from_bytes(tfhd[8:16], "big") if tfhd[3] & _TFHD_BASE else moof.start
+                return based + int.from_bytes(trun[8:12], "big", signed=True)
+    except (BrokenBoxError, IndexError):
+        pass
+    return None
 
 
 def _traf_end(reader: RangeReader, traf: Box, defaults: dict[int, int]) -> list[tuple[int, int]]:

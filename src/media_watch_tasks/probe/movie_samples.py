@@ -9,7 +9,7 @@ from media_watch_tasks.probe.movie import Movie, Track, table_count
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields
 
-__all__ = ["read_chapters", "read_timecode", "timecode_text"]
+__all__ = ["first_sample", "read_chapters", "read_timecode", "timecode_text"]
 
 _MOST_CHAPTERS = 1_000
 _LARGEST_TITLE = 1_024
@@ -24,10 +24,10 @@ def read_timecode(reader: RangeReader, tracks: list[tuple[Track, TrackFields]]) 
         if fields.handler != b"tmcd" or fields.entry != b"tmcd" or len(stsd) < 8 + _TMCD_ENTRY:
             continue
         flags, timescale, duration, per_second = struct.unpack_from(">IIIB", stsd, 8 + 20)
-        offsets = _offsets(track, 1)
-        if not offsets or not per_second or not duration or not timescale:
+        at = first_sample(track)
+        if at is None or not per_second or not duration or not timescale:
             continue
-        sample = reader.at(offsets[0], 4)
+        sample = reader.at(at, 4)
         if len(sample) < 4:  # noqa: PLR2004 - one 32-bit frame number
             continue
         return timecode_text(int.from_bytes(sample, "big"), per_second, drop=bool(flags & _DROP_FRAME))
@@ -134,10 +134,10 @@ def _sample_offsets(reader: RangeReader, track: Track, sizes: list[int]) -> list
     return offsets
 
 
-def _offsets(track: Track, count: int) -> list[int]:
+def first_sample(track: Track) -> int | None:
     """The place of the first chunk, from the head of the offset table alone."""
     for kind, width in ((b"stco", 4), (b"co64", 8)):
         head = track.heads.get(kind, b"")
-        if len(head) >= 8 + width * count:
-            return [int.from_bytes(head[8 : 8 + width], "big")]
-    return []
+        if len(head) >= 8 + width and any(head[4:8]):
+            return int.from_bytes(head[8 : 8 + width], "big")
+    return None

@@ -14,6 +14,7 @@ from media_watch_tasks.probe.colour import hdr_name
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file
 from media_watch_tasks.probe.fragments import fragmented_duration
 from media_watch_tasks.probe.movie import Layout, Movie, Track, find_layout, read_movie, table_fits
+from media_watch_tasks.probe.movie_hdr import movie_hdr
 from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
 from media_watch_tasks.probe.picture_size import display_size, ratio_text
 from media_watch_tasks.probe.range_reader import RangeReader
@@ -80,10 +81,10 @@ def describe_index(reader: RangeReader, index: Index, name: str) -> MediaMetadat
 
 def refine(reader: RangeReader, index: Index, found: MediaMetadata) -> MediaMetadata:
     """What FFmpeg found, completed by the fields that it keeps to itself or needs packets for."""
-    visual = [fields for _, fields in index.tracks if fields.handler == b"vide"]
+    visual = [each for each in index.tracks if each[1].handler == b"vide"]
     video = found.video
     if len(visual) == len(video):
-        video = tuple(_video(track, fields) for track, fields in zip(video, visual, strict=True))
+        video = tuple(_video(reader, index.layout, each, track) for track, each in zip(video, visual, strict=True))
     changes: dict[str, Any] = {"video": video, "has_cover": found.has_cover or index.movie.has_cover}
     if found.timecode is None:
         changes["timecode"] = read_timecode(reader, index.tracks)
@@ -145,22 +146,26 @@ def _fields(track: Track) -> TrackFields | None:
         return None
 
 
-def _video(track: VideoTrack, fields: TrackFields) -> VideoTrack:
+def _video(reader: RangeReader, layout: Layout, boxes: tuple[Track, TrackFields], track: VideoTrack) -> VideoTrack:
+    fields = boxes[1]
     config = fields.config
     colour = config.colour if config is not None else {}
     aspect = _aspect(track, fields)
+    stored = display_size(track.width, track.height, aspect=aspect, rotation=None)
     shown = display_size(track.width, track.height, aspect=aspect, rotation=fields.rotation)
     transfer = track.color_transfer or colour.get("color_transfer")
+    seen = movie_hdr(reader, layout, boxes, track, transfer)
     changes: dict[str, Any] = {
         "rotation": fields.rotation,
         "display_width": shown[0],
         "display_height": shown[1],
         "sample_aspect_ratio": ratio_text(aspect) or track.sample_aspect_ratio,
+        "display_aspect_ratio": ratio_text(Fraction(stored[0], stored[1]) if stored[0] and stored[1] else None),
         "average_frame_rate": track.average_frame_rate or fields.constant_rate or fields.frame_rate,
         "real_frame_rate": track.real_frame_rate or fields.constant_rate,
         "frames": track.frames or fields.samples or None,
         "field_order": track.field_order or fields.field_order,
-        "hdr": hdr_name(transfer, mastering=fields.mastering, dolby=fields.dolby),
+        "hdr": hdr_name(transfer, mastering=seen.mastering, dynamic=seen.dynamic, dolby=fields.dolby),
     }
     completed = attrs.evolve(track, **changes)
     return completed if config is None else config.complete(completed)
