@@ -19,7 +19,7 @@ from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index,
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.settings import AnalysisSettings, wants_tail
 from media_watch_tasks.probe.stills import HeaderError, describe_still, still_format
-from media_watch_tasks.probe.truncation import TRUNCATED, is_cut_off
+from media_watch_tasks.probe.truncation import TRUNCATED, boxes_cut_off, is_cut_off
 
 __all__ = ["analyse"]
 
@@ -98,6 +98,8 @@ def _iso(reader: RangeReader, name: str, *, overlay: bool) -> MediaMetadata:
         except OverlayError:
             pass
     found = _plain(reader, name)
+    if index is None and boxes_cut_off(reader):
+        return attrs.evolve(found, confidence=Confidence.PARTIAL, warnings=(TRUNCATED,))
     if index is None or found.container not in {"mp4", "mov"} or not (found.video or found.audio or found.subtitles):
         return found
     return _with_index(reader, index, found)

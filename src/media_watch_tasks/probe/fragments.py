@@ -46,7 +46,7 @@ def fragmented_duration(reader: RangeReader, layout: Layout, movie: Movie, track
     """From the segment index where it covers the file, else from the last fragments."""
     from_index = segments_duration(reader, layout)
     if from_index is not None:
-        return FragmentsEnd(from_index)
+        return FragmentsEnd(from_index[0], cut_off=from_index[1])
     defaults = {int.from_bytes(trex[4:8], "big"): int.from_bytes(trex[12:16], "big") for trex in movie.trex}
     scales = {track.track_id: track.timescale for track in tracks if track.timescale}
     last = end_of_fragments(reader)

@@ -26,6 +26,7 @@ __all__ = ["Index", "OverlayError", "describe_index", "read_index", "refine"]
 # Of these the sample description is the only place that names the picture size, and decoders keep to it.
 _SIZE_IN_ENTRY = {"av1", "vp8", "vp9", "prores", "mjpeg", "dnxhd", "rawvideo", "v210", "cfhd", "png", "qtrle", "hap"}
 _TOLD_BY_PACKETS = {"mp3", "mp2", "mp1", "dts", "vorbis"}
+_UNBORNE = "the fragments that were found do not bear the duration out"
 _MAY_HIDE_SBR = 24_000
 _NEEDED_TABLES = ({b"stts"}, {b"stsc"}, {b"stsz", b"stz2"}, {b"stco", b"co64"})
 """A track without one of each has no sample that could be read (ISO/IEC 14496-12, 8.6 and 8.7)."""
@@ -115,14 +116,15 @@ def _duration(reader: RangeReader, index: Index, found: MediaMetadata) -> tuple[
         return (named if named is not None else _longest(index, found.duration)), None
     last = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
     if not last.exist:
-        return named, None
+        # An init segment holds no media: what its header says of the time is said of other files.
+        return named, None if named is None or any(fields.samples for _, fields in index.tracks) else _UNBORNE
     if last.cut_off:
         return last.seconds, TRUNCATED
     # A header that names a duration means the samples in the index alone, or the whole of which this is a segment.
     known = max((each for each in (named, last.seconds) if each is not None), default=None)
     if known is None or (last.exact and last.seconds is not None and known <= last.seconds * 1.01 + 0.1):
         return known, None
-    return known, "the fragments that were found do not bear the duration out"
+    return known, _UNBORNE
 
 
 def _longest(index: Index, found: float | None) -> float | None:
@@ -194,6 +196,7 @@ def _check(index: Index, found: MediaMetadata) -> None:
         raise OverlayError("the index names no duration")
     if not index.movie.fragmented:
         _check_tables(index)
+        _check_times(index)
     for track, fields in zip(found.video, visual, strict=True):
         _check_picture(track, fields)
     for sound_track in found.audio:
@@ -214,6 +217,17 @@ def _check_tables(index: Index) -> None:
             raise OverlayError("a table of samples is shorter than its number of entries")
     if timed and all(_starts_late(track) for track, _ in timed):
         raise OverlayError("nothing is shown at the start: how long the rest lasts stands in the tables")
+
+
+def _check_times(index: Index) -> None:
+    """The header of the movie and those of its tracks must name one duration; edits can but shorten it."""
+    named, longest = movie_duration(index.movie), _longest(index, None)
+    if named is None or longest is None:
+        return
+    slack = 0.01 * longest + 0.1
+    edited = any(b"elst" in track.boxes for track, _ in index.tracks)
+    if named > longest + slack or (not edited and named < longest - slack):
+        raise OverlayError("the movie names another duration than its tracks")
 
 
 def _check_picture(track: VideoTrack, fields: TrackFields) -> None:

@@ -18,9 +18,12 @@ _MFRO = 16
 _TFRA_HEADER = 16
 
 
-def segments_duration(reader: RangeReader, layout: Layout) -> float | None:
-    """Seconds: the sum of the segments of the first index, where it covers the file up to its end."""
-    best: float | None = None
+def segments_duration(reader: RangeReader, layout: Layout) -> tuple[float, bool] | None:
+    """Seconds, and True where the last segment goes on behind the end of the file.
+
+    From the first index that covers the file up to its end, None where none does.
+    """
+    best: tuple[float, bool] | None = None
     for box in layout.sidx[:8]:
         body = reader.at(box.body, box.end - box.body)
         try:
@@ -28,7 +31,7 @@ def segments_duration(reader: RangeReader, layout: Layout) -> float | None:
         except struct.error:
             continue
         if seconds and end >= reader.size - _NEAR_THE_END:
-            best = max(best or 0.0, seconds)
+            best = max(best or (0.0, False), (seconds, end > reader.size))
     return best
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from itertools import islice
 
-from media_watch_tasks.probe.boxes import Box
+from media_watch_tasks.probe.boxes import Box, BrokenBoxError, children
 from media_watch_tasks.probe.ebml import ElementError, read_element
 from media_watch_tasks.probe.movie import Track, table_count
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.track_fields import TrackFields
+from media_watch_tasks.probe.truncation_audio import SOUND_LOOKS
 
-__all__ = ["TRUNCATED", "is_cut_off", "lacks_media"]
+__all__ = ["TRUNCATED", "boxes_cut_off", "is_cut_off", "lacks_media"]
 
 TRUNCATED = "the file is shorter than its headers say: it was cut off, or is still being written"
 
@@ -25,17 +27,29 @@ _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _LARGEST_ASF_HEADER = 32 * 1024
 _UNKNOWN_32 = 0xFFFFFFFF
+_MOST_BOXES = 32
 _FLV_TAGS = {8, 9, 18}
 
 
 def is_cut_off(reader: RangeReader) -> bool:
-    """True where the headers of an AVI, WAV, AIFF, AU, Matroska, FLV, MXF or ASF file name more bytes than it has."""
+    """True where the headers of a file name more than it holds; a format that names nothing is never cut off."""
     head = reader.at(0, 64)
     look = next((look for magic, look in _LOOKS if head.startswith(magic)), None)
     try:
         return look is not None and look(reader)
     except (struct.error, ElementError):
         return False  # what is damaged here says nothing; the parser judges the file
+
+
+def boxes_cut_off(reader: RangeReader) -> bool:
+    """True where the last box at the top level of an mp4 or mov file ends behind the file."""
+    last = None
+    try:
+        for last in islice(children(reader, 0, reader.size), _MOST_BOXES):  # noqa: B007 - the last one counts
+            pass
+    except BrokenBoxError:
+        return False
+    return last is not None and last.end > reader.size and last.kind in {b"moov", b"moof", b"mdat"}
 
 
 def lacks_media(reader: RangeReader, moov: Box, tracks: Sequence[tuple[Track, TrackFields]]) -> bool:
@@ -133,4 +147,5 @@ _LOOKS: tuple[tuple[bytes, Callable[[RangeReader], bool]], ...] = (
     (b"FLV", _flv),
     (_MXF_PARTITION, _mxf),
     (_ASF_HEADER, _asf),
+    *SOUND_LOOKS,
 )
