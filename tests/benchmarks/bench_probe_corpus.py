@@ -124,8 +124,11 @@ def still_truth(path: Path, by_av: Answer) -> Answer:
 
 def from_metadata(found: MediaMetadata) -> Answer:
     """The answer in a description."""
+    sizes = [(track.width, track.height) for track in found.video]
+    if found.container == "heif":  # Pillow hands such pictures out as they are shown
+        sizes = [(track.display_width, track.display_height) for track in found.video]
     return Answer(
-        video=[[track.codec, track.width or 0, track.height or 0] for track in found.video],
+        video=[[track.codec, *(each or 0 for each in size)] for track, size in zip(found.video, sizes, strict=True)],
         audio=[track.codec for track in found.audio],
         duration=found.duration,
         error=found.error,

@@ -41,11 +41,13 @@ class VideoTrack:
     profile: str | None = None
     level: str | None = None
     width: int | None = None
+    """Pixels as they are stored, before cropping and turning; so for films and stills of every format."""
     height: int | None = None
     display_width: int | None = None
+    """Pixels as they are shown: cropped, square, and turned by `rotation`."""
     display_height: int | None = None
     rotation: int | None = None
-    """Degrees clockwise that a player turns the picture: 0, 90, 180 or 270."""
+    """Degrees clockwise by which the stored picture is turned to be shown: 0, 90, 180 or 270."""
     sample_aspect_ratio: str | None = None
     display_aspect_ratio: str | None = None
     average_frame_rate: float | None = None
@@ -174,35 +176,37 @@ _NESTED: dict[str, type[Any]] = {
 
 
 @cache
-def _names(cls: Any) -> frozenset[str]:  # noqa: ANN401 - an attrs class
-    return frozenset(field.name for field in attrs.fields(cls))
+def _names(cls: Any) -> tuple[str, ...]:  # noqa: ANN401 - an attrs class
+    return tuple(field.name for field in attrs.fields(cls))
 
 
-def _plain(value: Any) -> object:  # noqa: ANN401 - walks any tree of values
-    if isinstance(value, (str, int, float)):
-        return value
-    if attrs.has(type(value)):
-        items = ((name, getattr(value, name)) for name in _names(cast("Any", type(value))))
-        return {name: _plain(item) for name, item in items if item is not None and (item or not _is_empty(item))}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value
-
-
-def _is_empty(value: object) -> bool:
-    return isinstance(value, (tuple, Mapping)) and not value
+def _plain(value: Any) -> dict[str, object]:  # noqa: ANN401 - an attrs value
+    """The fields that are known. Those of a metadata value hold plain values, other attrs values, or tuples of them."""
+    plain: dict[str, object] = {}
+    for name in _names(cast("Any", type(value))):
+        item = getattr(value, name)
+        if item is None or item == ():
+            continue
+        if name in _NESTED:
+            plain[name] = [_plain(each) for each in item]
+        elif name == "gps":
+            plain[name] = _plain(item)
+        elif name == "tags":
+            plain |= {name: dict(item)} if item else {}
+        else:
+            plain[name] = item
+    return plain
 
 
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    names = _names(cast("Any", cls))
     known: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in names:
+    for name in _names(cast("Any", cls)):
+        if name not in data:
             continue
+        value = data[name]
         if name in _NESTED:
-            known[name] = tuple(_NESTED[name](**_known(_NESTED[name], item)) for item in value)
+            nested = _NESTED[name]
+            known[name] = tuple(nested(**_known(nested, item)) for item in value)
         elif name == "gps":
             known[name] = GeoPoint(**_known(GeoPoint, value))
         elif name == "confidence":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -129,9 +129,12 @@ class InWorkers:
             places = first_ranges(size, self._settings.policy, tail=wants_tail(name))
             pieces = server.read(places) or ()
             _raise_if(server.failure)
-        head = os.pread(descriptor, _HEAD, 0) if descriptor is not None else (pieces[0] if pieces else b"")
-        mark = content_mark(size, head)
-        if reason := self.quarantine.reason(mark):
+
+        def mark() -> bytes:
+            head = os.pread(descriptor, _HEAD, 0) if descriptor is not None else (pieces[0] if pieces else b"")
+            return content_mark(size, head)
+
+        if len(self.quarantine) and (reason := self.quarantine.reason(mark())):
             return MediaMetadata(size=size, error=f"not probed again: {reason}")
         job = {
             "name": name,
@@ -160,7 +163,7 @@ class InWorkers:
         *,
         descriptor: int | None,
         cancel: CancelToken | None,
-        mark: bytes,
+        mark: Callable[[], bytes],
     ) -> MediaMetadata:
         size = job["size"]
         try:
@@ -179,7 +182,7 @@ class InWorkers:
             if self.pool.closed:
                 return MediaMetadata(error="the prober was closed", transient=True)
             if server.failure is None:
-                self.quarantine.add(mark, str(error))
+                self.quarantine.add(mark(), str(error))
             return MediaMetadata(size=size, error=str(error))
         if cancel is not None:
             cancel.raise_if_cancelled()

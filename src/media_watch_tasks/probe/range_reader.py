@@ -55,6 +55,8 @@ class RangeReader:
         self._policy = policy or ReadPolicy()
         self._starts: list[int] = []
         self._extents: list[bytes] = []
+        self._recent = (0, b"")
+        """The extent that was looked at last: box walkers stay in one for long."""
         self._position = 0
         self._next_sequential = -1
         self._ahead = self._policy.block
@@ -85,6 +87,7 @@ class RangeReader:
         if at >= 0 and offset + len(data) <= self._starts[at] + len(self._extents[at]):
             start, extent = self._starts[at], self._extents[at]
             self._extents[at] = extent[: offset - start] + data + extent[offset - start + len(data) :]
+            self._recent = start, self._extents[at]
 
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Make the (offset, length) ranges cached, in at most one round trip. Errors are kept in `failure`."""
@@ -97,6 +100,9 @@ class RangeReader:
     def at(self, offset: int, length: int) -> bytes:
         """The bytes at `offset`, fewer where the file ends, the budget is used up, or the source failed."""
         end = min(offset + length, self.size)
+        start, extent = self._recent
+        if start <= offset < end <= start + len(extent):
+            return extent[offset - start : end - start]
         if offset < 0 or offset >= end:
             return b""
         found = self._cached(offset, end)
@@ -157,6 +163,7 @@ class RangeReader:
             start, extent = self._starts[at], self._extents[at]
             if not start <= offset < start + len(extent):
                 break
+            self._recent = start, extent
             piece = extent[offset - start : end - start]
             pieces.append(piece)
             offset += len(piece)

@@ -17,6 +17,7 @@ __all__ = ["Channel", "Frame", "WireError", "dump", "pack_pieces", "parse", "unp
 
 _HEADER = struct.Struct(">cI")
 _COUNT = struct.Struct(">I")
+_AT_ONCE = 64 * 1024
 _LARGEST_FRAME = 80 * 1024 * 1024
 
 
@@ -51,6 +52,8 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self._received = b""
+        """Bytes of the next frame that came with the last one."""
 
     def send(self, kind: Frame, payload: bytes, *, descriptor: int | None = None) -> None:
         """Send a frame, and with it an open file descriptor.
@@ -94,14 +97,11 @@ class Channel:
         end = None if timeout is None else time.monotonic() + timeout
         received: list[int] = []
         try:
-            if descriptors:
-                header, received, _, _ = socket.recv_fds(self._socket, _HEADER.size, 1)
-                header += self._exactly(_HEADER.size - len(header), end) if header else b""
-            else:
-                header = self._exactly(_HEADER.size, end)
-            if len(header) < _HEADER.size:
-                raise WireError("the other end is gone")
-            code, length = _HEADER.unpack(header)
+            if descriptors and not self._received:
+                self._received, received, _, _ = socket.recv_fds(self._socket, _AT_ONCE, 1)
+                if not self._received:
+                    raise WireError("the other end is gone")
+            code, length = _HEADER.unpack(self._exactly(_HEADER.size, end))
             if length > _LARGEST_FRAME:
                 raise WireError(f"a frame of {length} bytes")
             return Frame(code), self._exactly(length, end), received[0] if received else None
@@ -111,20 +111,20 @@ class Channel:
             raise WireError(f"the other end is gone: {error}") from error
 
     def _exactly(self, length: int, end: float | None) -> bytes:
-        pieces = bytearray()
+        """So many bytes; what comes with them is kept for the next call."""
+        pieces = bytearray(self._received)
         while len(pieces) < length:
             if end is not None:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise TimeoutError
                 self._socket.settimeout(left)
-            else:
-                self._socket.settimeout(None)
-            piece = self._socket.recv(min(length - len(pieces), 1 << 20))
+            piece = self._socket.recv(min(max(length - len(pieces), _AT_ONCE), 1 << 20))
             if not piece:
                 raise WireError("the other end is gone")
             pieces += piece
-        return bytes(pieces)
+        self._received = bytes(pieces[length:])
+        return bytes(pieces[:length])
 
 
 def pack_pieces(pieces: Sequence[bytes]) -> bytes:

@@ -44,7 +44,8 @@ def read_heif(reader: RangeReader) -> Picture:
     av1 = coded == b"av01"
     colour, transfer = _colour(owned)
     config = read_config(shared)
-    stored, shown, rotation = _geometry(first, struct.unpack_from(">II", ispe, 4), av1=av1)
+    stored = struct.unpack_from(">II", ispe, 4)
+    shown, rotation = _geometry(first, stored)
     return Picture(
         container="avif" if av1 else "heif",
         codec=_CODECS.get(coded),
@@ -69,21 +70,16 @@ def _brands(reader: RangeReader) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _geometry(
-    first: dict[bytes, bytes], full: tuple[int, int], *, av1: bool
-) -> tuple[tuple[int, int], tuple[int, int], int | None]:
-    """(size as decoders hand it out, size as it is shown, degrees clockwise that are left to the player).
+def _geometry(first: dict[bytes, bytes], full: tuple[int, int]) -> tuple[tuple[int, int], int | None]:
+    """(size as it is shown, degrees clockwise): what cropping (clap) and turning (irot) make of the stored picture.
 
-    Cropping (clap) and turning (irot, quarter turns against the clock) belong to the decoding of an item. Decoders of
-    HEIC do both; those of AVIF hand out the coded picture and leave both to the player.
+    irot counts quarter turns against the clock. Many decoders of HEIC hand out the picture cropped and turned, those of
+    AVIF as it is stored: a description that follows them would tell the same picture in two ways.
     """
     irot = first.get(b"irot", b"")
     rotation = (360 - 90 * (irot[0] & 3)) % 360 if irot else None
     cropped = _clean_aperture(first.get(b"clap")) or full
-    shown = (cropped[1], cropped[0]) if rotation in {90, 270} else cropped
-    if av1:
-        return full, shown, rotation
-    return shown, shown, None if rotation is None else 0
+    return (cropped[1], cropped[0]) if rotation in {90, 270} else cropped, rotation
 
 
 def _clean_aperture(clap: bytes | None) -> tuple[int, int] | None:

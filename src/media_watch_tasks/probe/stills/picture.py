@@ -49,7 +49,7 @@ class Picture:
     codec: str | None
     width: int
     height: int
-    """Pixels as a decoder hands them out, before the rotation."""
+    """Pixels as they are stored, before cropping and rotation."""
     shown: tuple[int, int] | None = None
     """Width and height as they are shown, where more than the rotation makes the difference."""
     bit_depth: int | None = None
