@@ -6,6 +6,7 @@ Sources: RFC 9559 (the elements), and for Dolby Vision and HDR10+ its registry o
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import attrs
 
@@ -93,12 +94,13 @@ def _top_level(reader: RangeReader, segment: Element) -> list[Element]:
     """Tracks and attachments: what stands before the first cluster, and what the seek head points at behind it."""
     found: dict[int, Element] = {}
     pointed_at: dict[int, int] = {}
-    for element in elements(reader, segment.body, segment.end or reader.size):
-        if element.number == _CLUSTER:
-            break
-        found.setdefault(element.number, element)
-        if element.number == _SEEK_HEAD and element.end is not None:
-            pointed_at.update(_seek_head(reader, element))
+    with suppress(ElementError):  # what stands before the damage counts
+        for element in elements(reader, segment.body, segment.end or reader.size):
+            if element.number == _CLUSTER:
+                break
+            found.setdefault(element.number, element)
+            if element.number == _SEEK_HEAD and element.end is not None:
+                pointed_at.update(_seek_head(reader, element))
     for number in (_TRACKS, _ATTACHMENTS):
         place = segment.body + pointed_at.get(number, reader.size)
         if number not in found and place < reader.size:
