@@ -114,7 +114,9 @@ def _with_attachments(film: Path, *files: bytes) -> bytes:
     data = film.read_bytes()
     at = data.index(SEGMENT)
     cluster = data.index(CLUSTER)
-    info = data.rindex(b"\x15\x49\xa9\x66", 0, cluster)  # behind the seek head, whose places would not be right any more
+    info = data.rindex(
+        b"\x15\x49\xa9\x66", 0, cluster
+    )  # behind the seek head, whose places would not be right any more
     head = data[:at] + SEGMENT + b"\x01" + b"\xff" * 7
     return head + data[info:cluster] + _element(ATTACHMENTS, *files) + data[cluster:]
 

@@ -6,13 +6,16 @@ import random
 import struct
 from pathlib import Path
 
+import attrs
 import av
 import pytest
 from tests.probe.boxes_made import box, full_box, replace_box
 from tests.probe.media_files import encode, top_level
+from tests.probe.odd_shapes import SHAPES, Shape, make
 
 from media_watch_tasks.model.metadata import Confidence
-from media_watch_tasks.probe import AvProber
+from media_watch_tasks.probe import AvProber, BytesSource, RangeReader
+from media_watch_tasks.probe.truncation import is_cut_off
 
 JUNK = random.Random(5).randbytes(5_000)
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
@@ -52,6 +55,97 @@ def test_a_film_that_was_cut_off_says_so(in_process: AvProber, film: Path, share
     assert found.error is None
     assert found.confidence is Confidence.PARTIAL
     assert any("cut off, or is still being written" in warning for warning in found.warnings)
+
+
+SOUNDS = {
+    "a.flac": Shape(audio="flac", seconds=4),
+    "high.flac": Shape(audio="flac", seconds=3, sound_rate=192_000),
+    "a.tta": Shape(audio="tta", seconds=4),
+    "a.wv": Shape(audio="wavpack", seconds=4),
+    "a.caf": Shape(audio="pcm_s16be", seconds=4),
+    "a.w64": Shape(audio="pcm_s16le", seconds=4),
+    "a.wav": Shape(audio="pcm_s16le", seconds=4, options={"rf64": "always"}),
+    "a.gxf": Shape(video="mpeg2video", size=(720, 576), audio="pcm_s16le", layout="mono", seconds=0.4),
+    "indexed.mp4": Shape(
+        video="libx264",
+        codec={"preset": "ultrafast", "g": "10"},
+        options={"movflags": "dash+frag_keyframe+empty_moov+global_sidx"},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=SOUNDS)
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("sounds") / request.param, SOUNDS[request.param])
+
+
+def test_a_whole_sound_is_exact(in_process: AvProber, sound: Path) -> None:
+    found = in_process.probe(sound)
+    assert (found.confidence, found.warnings) == (Confidence.EXACT, ())
+
+
+@pytest.mark.parametrize("share", [0.6, 0.8, 0.95])
+def test_a_sound_that_was_cut_off_says_so(in_process: AvProber, sound: Path, share: float) -> None:
+    data = sound.read_bytes()
+    found = in_process.probe_bytes(data[: int(len(data) * share)], name=sound.name)
+    assert found.error is None
+    assert found.confidence is Confidence.PARTIAL
+
+
+def _dsd_stream(size: int) -> bytes:
+    form = struct.pack("<4sQIIIIIIQI4x", b"fmt ", 52, 1, 0, 2, 2, 2_822_400, 1, 4_096 * 8, 4_096)
+    data = struct.pack("<4sQ", b"data", 12 + 8_192) + bytes(8_192)
+    return struct.pack("<4sQQQ", b"DSD ", 28, size, 0) + form + data
+
+
+def test_headers_that_name_the_size_of_the_file_are_believed() -> None:
+    def is_cut(data: bytes) -> bool:
+        return is_cut_off(RangeReader(BytesSource(data)))
+
+    assert [is_cut(_dsd_stream(size)) for size in (8_284, 8_285)] == [False, True]
+    assert [is_cut(b"FRM8" + struct.pack(">Q", size) + bytes(88)) for size in (88, 200)] == [False, True]
+    monkey = b"MAC " + struct.pack("<HH7I", 3_990, 0, 52, 24, 0, 44, 0, 0, 0)
+    assert [is_cut(monkey + bytes(length)) for length in (100, 20)] == [False, True]
+    assert [is_cut(b"MPCK" + bytes(100) + end) for end in (b"SE\3", b"")] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.tta", "a.wv", "a.caf", "a.gxf"])
+def test_a_head_alone_says_nothing_that_is_no_damage(in_process: AvProber, tmp_path: Path, name: str) -> None:
+    data = make(tmp_path / name, SOUNDS[name]).read_bytes()
+    for length in (4, 20, 40, 70):
+        found = in_process.probe_bytes(data[:length], name=name)
+        assert "parser failed" not in (found.error or "")
+        assert found.error is not None or found.confidence is not Confidence.EXACT or found.duration is None
+
+
+def test_an_mp4_whose_index_is_cut_off_says_so(in_process: AvProber, tmp_path: Path) -> None:
+    shape = attrs.evolve(SHAPES["four sounds.mp4"], seconds=6, options={"movflags": "faststart"})
+    data = make(tmp_path / "a.mp4", shape).read_bytes()
+    start, end = next((start, end) for kind, start, end in top_level(tmp_path / "a.mp4") if kind == b"moov")
+    found = in_process.probe_bytes(data[: (start + end) // 2], name="a.mp4")
+    assert found.error is not None or found.confidence is Confidence.PARTIAL
+
+
+def test_an_init_segment_that_names_a_duration_is_an_estimate(in_process: AvProber, tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", video="libx264", audio=None, seconds=1, options=FRAGMENTED)
+    data = path.read_bytes()[: next(start for kind, start, _ in top_level(path) if kind == b"moof")]
+    at = data.index(b"mvhd") + 20
+    assert in_process.probe_bytes(data, name="a.mp4").duration is None
+    found = in_process.probe_bytes(data[:at] + struct.pack(">I", 60_000) + data[at + 4 :], name="a.mp4")
+    assert (found.duration, found.confidence) == (60.0, Confidence.ESTIMATED)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_a_movie_that_contradicts_its_tracks_is_left_to_ffmpeg(
+    in_process: AvProber, tmp_path: Path, factor: float
+) -> None:
+    path = encode(tmp_path / "a.mp4", video="libx264", audio=None, options={"use_editlist": "0"})
+    data = path.read_bytes()
+    at = data.index(b"mvhd") + 20
+    named = struct.pack(">I", round(int.from_bytes(data[at : at + 4], "big") * factor))
+    found = in_process.probe_bytes(data[:at] + named + data[at + 4 :], name="a.mp4")
+    assert (in_process.probe(path).method, found.method) == ("overlay", "range")
+    assert found.duration == pytest.approx(2.0, abs=0.1)
 
 
 def test_an_index_whose_samples_are_not_there_says_so(in_process: AvProber, clip: Path) -> None:

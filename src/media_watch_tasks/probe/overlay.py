@@ -12,7 +12,7 @@ from media_watch_tasks.model.metadata import Confidence, MediaMetadata, VideoTra
 from media_watch_tasks.probe.boxes import BrokenBoxError, pack
 from media_watch_tasks.probe.colour import hdr_name
 from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, describe_file
-from media_watch_tasks.probe.fragments import fragmented_duration
+from media_watch_tasks.probe.fragments import FragmentsEnd, fragmented_duration
 from media_watch_tasks.probe.movie import Layout, Movie, Track, find_layout, read_movie, table_fits
 from media_watch_tasks.probe.movie_hdr import movie_hdr
 from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
@@ -112,9 +112,11 @@ def _duration(reader: RangeReader, index: Index, found: MediaMetadata) -> tuple[
     """Seconds, and why they are doubtful where they are."""
     named = movie_duration(index.movie)
     moov = index.layout.moov
-    if not index.movie.fragmented or moov is None or (index.layout.first_moof is None and moov.end >= reader.size):
+    if not index.movie.fragmented or moov is None:
         return (named if named is not None else _longest(index, found.duration)), None
-    last = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
+    last = FragmentsEnd(exist=False)
+    if index.layout.first_moof is not None or moov.end < reader.size:
+        last = fragmented_duration(reader, index.layout, index.movie, [fields for _, fields in index.tracks])
     if not last.exist:
         # An init segment holds no media: what its header says of the time is said of other files.
         return named, None if named is None or any(fields.samples for _, fields in index.tracks) else _UNBORNE
@@ -129,8 +131,6 @@ def _duration(reader: RangeReader, index: Index, found: MediaMetadata) -> tuple[
 
 def _longest(index: Index, found: float | None) -> float | None:
     """Without a duration of the movie: that of its longest track. Without any, nothing is known."""
-    if index.movie.fragmented:
-        return None
     lengths = [fields.duration / fields.timescale for _, fields in index.tracks if fields.duration and fields.timescale]
     return max(lengths, default=found)
 
