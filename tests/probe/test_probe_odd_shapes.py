@@ -95,3 +95,15 @@ def test_the_shape_of_a_picture_is_known(in_process: AvProber, tmp_path: Path) -
         assert track.display_aspect_ratio == "19:10", name
     for name in ("interlaced.mp4", "interlaced.mkv", "interlaced.ts"):
         assert only(name).field_order != "progressive", name
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "avi", "asf", "nut", "mp4"])
+def test_a_sound_that_starts_behind_what_is_read_is_described_by_the_header(
+    in_process: AvProber, tmp_path: Path, suffix: str
+) -> None:
+    shape = attrs.evolve(SHAPES["the sound starts late.mp4"], starts=(0.0, 2.0), seconds=4)
+    found = in_process.probe(make(tmp_path / f"a.{suffix}", shape))
+    assert [(track.codec, track.channels, track.sample_rate, track.profile) for track in found.audio] == [
+        ("aac", 2, 48_000, "LC")
+    ]
+    assert found.duration == pytest.approx(6, abs=0.1)

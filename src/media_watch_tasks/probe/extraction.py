@@ -25,6 +25,7 @@ _PCM_DEPTH = re.compile(r"pcm_[suf](\d+)")
 _CONTAINER_NAMES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "mov": "mp4", "matroska,webm": "matroska"}
 _USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
 """What FFmpeg's decoders make of a number of channels without a layout."""
+_AAC_PROFILES = {1: "Main", 2: "LC", 3: "SSR", 4: "LTP", 5: "HE-AAC", 29: "HE-AACv2"}
 _LEVEL_TENTHS = {"h264": 10, "hevc": 30}
 
 
@@ -159,13 +160,18 @@ def _audio(stream: Any, flags: int) -> AudioTrack:  # noqa: ANN401 - av.AudioStr
     return AudioTrack(
         **common,
         codec_tag=_tag(context),
-        profile=context.profile,
+        profile=context.profile or _aac_profile(codec, context.extradata),
         channels=channels,
         layout=_USUAL_LAYOUTS.get(layout.name, layout.name) if channels else None,
         sample_rate=rate,
         bit_depth=depth,
         bit_rate=context.bit_rate or _pcm_rate(codec, channels, rate, depth),
     )
+
+
+def _aac_profile(codec: str | None, extradata: bytes | None) -> str | None:
+    """The audio object type in front of an AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), by FFmpeg's names."""
+    return _AAC_PROFILES.get(extradata[0] >> 3) if codec == "aac" and extradata else None
 
 
 def _codec_name(stream: Any) -> str | None:  # noqa: ANN401 - av.Stream
