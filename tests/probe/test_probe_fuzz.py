@@ -30,6 +30,10 @@ FILMS: dict[str, tuple[str | None, str | None, dict[str, str]]] = {
     "a.flac": (None, "flac", {}),
     "a.wav": (None, "pcm_s16le", {}),
     "a.ogg": (None, "libopus", {}),
+    "a.wmv": ("wmv2", "libmp3lame", {}),
+    "a.wv": (None, "wavpack", {}),
+    "a.tta": (None, "tta", {}),
+    "a.caf": (None, "pcm_s16be", {}),
 }
 STILLS = {"a.jpg": "JPEG", "a.png": "PNG", "a.webp": "WEBP", "a.tif": "TIFF", "a.gif": "GIF", "a.avif": "AVIF"}
 

@@ -92,6 +92,14 @@ def test_a_sound_that_was_cut_off_says_so(in_process: AvProber, sound: Path, sha
     assert found.confidence is Confidence.PARTIAL
 
 
+@pytest.mark.parametrize(
+    "head", [b"\xff\xf8\xc9\x08\xff", b"\xff\xf8\xc9\x08\xbf", b"\xff\xf8\xff\xff\xff", b"\xff\xf8"]
+)
+def test_what_only_looks_like_the_last_frame_of_a_flac_says_nothing(head: bytes) -> None:
+    info = struct.pack(">4sIHH3s3sQ", b"fLaC", 34, 4096, 4096, b"", b"", 48_000 << 44 | 10_000_000) + bytes(16)
+    assert not is_cut_off(RangeReader(BytesSource(info + bytes(50_000) + head + bytes(11))))
+
+
 def _dsd_stream(size: int) -> bytes:
     form = struct.pack("<4sQIIIIIIQI4x", b"fmt ", 52, 1, 0, 2, 2, 2_822_400, 1, 4_096 * 8, 4_096)
     data = struct.pack("<4sQ", b"data", 12 + 8_192) + bytes(8_192)

@@ -25,19 +25,20 @@ def hide_asf_covers(reader: RangeReader, *, least: int) -> bool:
         return False
     end = min(struct.unpack_from("<Q", head, 16)[0], reader.size)
     try:
-        return _in_objects(reader, _OBJECT + _HEADER_FIELDS, end, least)
+        return _in_objects(reader, _OBJECT + _HEADER_FIELDS, end, least, extended=True)
     except struct.error:
         return False  # damaged: FFmpeg judges the file
 
 
-def _in_objects(reader: RangeReader, at: int, end: int, least: int) -> bool:
+def _in_objects(reader: RangeReader, at: int, end: int, least: int, *, extended: bool = False) -> bool:
+    """Walk the objects of the header, and where `extended` those inside its extension."""
     found = False
     for _ in range(_MOST):
         if at + _OBJECT > end:
             break
         kind, size = struct.unpack("<16sQ", reader.at(at, _OBJECT))
         body = at + _OBJECT
-        if kind == _EXTENSION:
+        if kind == _EXTENSION and extended:
             found |= _in_objects(reader, body + _EXTENSION_FIELDS, min(at + size, end), least)
         elif kind == _DESCRIPTION or kind in _RECORDS:
             found |= _in_list(reader, body, least, records=kind in _RECORDS)

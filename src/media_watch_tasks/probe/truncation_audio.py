@@ -48,6 +48,8 @@ def _flac_frame(head: bytes) -> int | None:
     if head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] >> 4 > 10 or head[3] & 1:  # noqa: PLR2004 - reserved values
         return None
     width = 1 if head[4] < 0x80 else 8 - (head[4] ^ 0xFF).bit_length()  # noqa: PLR2004 - UTF-8, up to 7 bytes
+    if 0x80 <= head[4] < 0xC0 or head[4] == 0xFF:  # noqa: PLR2004 - no byte that such a number starts with
+        return None
     number = head[4] if width == 1 else head[4] & (0x7F >> width)
     for byte in head[5 : 4 + width]:
         number = number << 6 | byte & 0x3F
