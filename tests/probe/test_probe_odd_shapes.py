@@ -81,6 +81,11 @@ def test_what_is_read_does_not_grow_with_a_film_whose_header_declares_its_tracks
         assert (found.bytes_read or 0) <= 400_000, "half a second of noise at most"
 
 
+def test_a_track_that_starts_late_costs_no_reading_of_the_tables(in_process: AvProber, tmp_path: Path) -> None:
+    for name in ("the picture starts late.mp4", "the sound starts late.mp4"):
+        assert in_process.probe(make(tmp_path / name, SHAPES[name])).method == "overlay", name
+
+
 def test_the_shape_of_a_picture_is_known(in_process: AvProber, tmp_path: Path) -> None:
     def only(name: str) -> Any:
         return in_process.probe(make(tmp_path / name.replace("/", " "), SHAPES[name])).video[0]

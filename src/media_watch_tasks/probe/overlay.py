@@ -18,7 +18,7 @@ from media_watch_tasks.probe.movie_hdr import movie_hdr
 from media_watch_tasks.probe.movie_samples import read_chapters, read_timecode
 from media_watch_tasks.probe.picture_size import display_size, ratio_text
 from media_watch_tasks.probe.range_reader import RangeReader
-from media_watch_tasks.probe.track_fields import TrackFields, movie_duration, track_fields
+from media_watch_tasks.probe.track_fields import TrackFields, full_time, movie_duration, track_fields
 from media_watch_tasks.probe.truncation import TRUNCATED, lacks_media
 
 __all__ = ["Index", "OverlayError", "describe_index", "read_index", "refine"]
@@ -73,20 +73,25 @@ def describe_index(reader: RangeReader, index: Index, name: str) -> MediaMetadat
         found = describe_file(ReadableFile(file, name), format_name="mov", decode=False)
     except UnreadableError as error:
         raise OverlayError(str(error)) from error
-    # Without samples FFmpeg takes the time base for the frame rate.
-    video = tuple(attrs.evolve(track, real_frame_rate=None) for track in found.video)
-    found = attrs.evolve(refine(reader, index, attrs.evolve(found, video=video)), method="overlay")
+    found = refine(reader, index, found, alone=True)
     _check(index, found)
     return found
 
 
-def refine(reader: RangeReader, index: Index, found: MediaMetadata) -> MediaMetadata:
-    """What FFmpeg found, completed by the fields that it keeps to itself or needs packets for."""
+def refine(reader: RangeReader, index: Index, found: MediaMetadata, *, alone: bool = False) -> MediaMetadata:
+    """What FFmpeg found, completed by the fields that it keeps to itself or needs packets for.
+
+    `alone`: it was shown the index without samples. For the frame rate it then takes the time base.
+    """
     visual = [each for each in index.tracks if each[1].handler == b"vide"]
     video = found.video
     if len(visual) == len(video):
-        video = tuple(_video(reader, index.layout, each, track) for track, each in zip(video, visual, strict=True))
+        video = tuple(
+            _video(reader, index.layout, each, track, alone=alone) for track, each in zip(video, visual, strict=True)
+        )
     changes: dict[str, Any] = {"video": video, "has_cover": found.has_cover or index.movie.has_cover}
+    if alone:
+        changes["method"] = "overlay"
     if found.timecode is None:
         changes["timecode"] = read_timecode(reader, index.tracks)
     if not found.chapters:
@@ -135,10 +140,12 @@ def _longest(index: Index, found: float | None) -> float | None:
     return max(lengths, default=found)
 
 
-def _starts_late(track: Track) -> bool:
-    """True if the edit list begins with an empty edit (ISO/IEC 14496-12, 8.6.6)."""
+def _late_start(track: Track) -> int:
+    """Ticks of the movie for which an empty edit shows nothing at the start (ISO/IEC 14496-12, 8.6.6); mostly 0."""
     edits = track.boxes.get(b"elst", b"")
-    return edits[16:24] == b"\xff" * 8 if edits[:1] == b"\1" else edits[12:16] == b"\xff" * 4
+    wide = edits[:1] == b"\1"
+    empty = edits[16:24] == b"\xff" * 8 if wide else edits[12:16] == b"\xff" * 4
+    return int.from_bytes(edits[8 : 16 if wide else 12], "big") if empty else 0
 
 
 def _fields(track: Track) -> TrackFields | None:
@@ -148,7 +155,9 @@ def _fields(track: Track) -> TrackFields | None:
         return None
 
 
-def _video(reader: RangeReader, layout: Layout, boxes: tuple[Track, TrackFields], track: VideoTrack) -> VideoTrack:
+def _video(
+    reader: RangeReader, layout: Layout, boxes: tuple[Track, TrackFields], track: VideoTrack, *, alone: bool
+) -> VideoTrack:
     fields = boxes[1]
     config = fields.config
     colour = config.colour if config is not None else {}
@@ -164,7 +173,7 @@ def _video(reader: RangeReader, layout: Layout, boxes: tuple[Track, TrackFields]
         "sample_aspect_ratio": ratio_text(aspect) or track.sample_aspect_ratio,
         "display_aspect_ratio": ratio_text(Fraction(stored[0], stored[1]) if stored[0] and stored[1] else None),
         "average_frame_rate": track.average_frame_rate or fields.constant_rate or fields.frame_rate,
-        "real_frame_rate": track.real_frame_rate or fields.constant_rate,
+        "real_frame_rate": (None if alone else track.real_frame_rate) or fields.constant_rate,
         "frames": track.frames or fields.samples or None,
         "field_order": track.field_order or fields.field_order,
         "hdr": hdr_name(transfer, mastering=seen.mastering, dynamic=seen.dynamic, dolby=fields.dolby),
@@ -215,7 +224,7 @@ def _check_tables(index: Index) -> None:
             raise OverlayError("a track lacks a table of samples")
         if not all(table_fits(track, kind) for kind in track.tables):
             raise OverlayError("a table of samples is shorter than its number of entries")
-    if timed and all(_starts_late(track) for track, _ in timed):
+    if timed and all(_late_start(track) for track, _ in timed):
         raise OverlayError("nothing is shown at the start: how long the rest lasts stands in the tables")
 
 
@@ -225,8 +234,10 @@ def _check_times(index: Index) -> None:
     if named is None or longest is None:
         return
     slack = 0.01 * longest + 0.1
+    ticks, _ = full_time(index.movie.mvhd, at32=12, at64=20)
+    late = max(_late_start(track) for track, _ in index.tracks) / ticks if ticks else 0
     edited = any(b"elst" in track.boxes for track, _ in index.tracks)
-    if named > longest + slack or (not edited and named < longest - slack):
+    if named > longest + late + slack or (not edited and named < longest - slack):
         raise OverlayError("the movie names another duration than its tracks")
 
 
