@@ -14,8 +14,9 @@ from media_watch_tasks.probe.containers import ReadableFile, UnreadableError, de
 from media_watch_tasks.probe.covers import hide_large_covers
 from media_watch_tasks.probe.formats import BIT_RATE_TIMED, analysis_limits, is_iso_media
 from media_watch_tasks.probe.matroska import MatroskaHeader, read_header, with_header
+from media_watch_tasks.probe.movie_checks import Index, OverlayError
 from media_watch_tasks.probe.mp3_header import Mp3Header, mp3_header
-from media_watch_tasks.probe.overlay import Index, OverlayError, describe_index, read_index, refine
+from media_watch_tasks.probe.overlay import describe_index, read_index, refine
 from media_watch_tasks.probe.range_reader import RangeReader
 from media_watch_tasks.probe.settings import AnalysisSettings, wants_tail
 from media_watch_tasks.probe.stills import HeaderError, describe_still, still_format
