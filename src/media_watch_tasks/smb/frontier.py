@@ -25,8 +25,8 @@ class Node:
     """A directory of the walk."""
 
     __slots__ = (
-        "attempts", "children", "depth", "dropped", "followed", "in_turn", "information_class", "is_large", "key",
-        "known", "looked_up", "names", "parent", "path", "result", "silent", "unique",
+        "asked_bytes", "attempts", "children", "depth", "dropped", "followed", "in_turn", "information_class",
+        "is_large", "key", "known", "looked_up", "names", "parent", "path", "result", "silent", "unique",
     )  # fmt: skip
 
     def __init__(self, path: bytes, parent: Node | None, information_class: int) -> None:
@@ -39,7 +39,7 @@ class Node:
         self.known: KnownDirectory | None = None
         self.children: dict[bytes, Node] | None = None
         self.looked_up = self.followed = self.silent = self.dropped = self.is_large = self.in_turn = False
-        self.attempts = 0
+        self.attempts = self.asked_bytes = 0
         self.unique: tuple[int, int | None] | None = None
         self.result: Walked | None = None
 

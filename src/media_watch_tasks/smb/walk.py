@@ -41,8 +41,9 @@ from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Protoco
 
 __all__ = ["Walk", "stamp_of"]
 
-_IN_FLIGHT = 20
-"""Directories asked for at once: a server may send 340 KB for each, and keep back what would complete it."""
+_IN_FLIGHT = 7 << 20
+"""Bytes asked for at once, which are 20 listings or 90 looks: a server may send them all, but for what would complete
+each."""
 _AHEAD_ROWS, _AHEAD_DIRECTORIES = 8_192, 256
 _MOST_AHEAD_ROWS = 12_288
 """Rows wanted ahead of their turn, and kept; about 200 bytes each. What brings more is asked for again in its turn."""
@@ -91,7 +92,7 @@ class Walk:
         information_class = ID_DIRECTORY_INFORMATION if file_ids else DIRECTORY_INFORMATION
         self._frontier = Frontier(information_class=information_class, resume=resume)
         self._inbox: deque[Exchange] = deque()
-        self._asked = 0
+        self._asked = self._asked_bytes = self._asked_listings = 0
         self._ahead_rows = 0
         self._ahead = 0
         self._rows_each = float(_ROWS_AT_FIRST)
@@ -134,8 +135,8 @@ class Walk:
             return True
         if not self._session.fast or node.in_turn:
             return False
-        rows = self._ahead_rows + self._asked * self._rows_each
-        return self._asked < _IN_FLIGHT and rows < _AHEAD_ROWS and self._ahead + self._asked < _AHEAD_DIRECTORIES
+        rows = self._ahead_rows + self._asked_listings * self._rows_each
+        return self._asked_bytes < _IN_FLIGHT and rows < _AHEAD_ROWS and self._ahead + self._asked < _AHEAD_DIRECTORIES
 
     def _try(self, node: Node, step: Callable[[Node], None]) -> None:
         try:
@@ -173,7 +174,10 @@ class Walk:
         except ValueError as error:
             raise Unlistable(str(error)) from error
         pool.post(channel, messages, inbox=self._inbox, token=node)
+        node.asked_bytes = sum([message.most for message in messages])
         self._asked += 1
+        self._asked_bytes += node.asked_bytes
+        self._asked_listings += node.known is None
 
     def _messages(self, node: Node, login: Login) -> tuple[Message, ...]:
         path = to_share(self._full(node.path))
@@ -195,6 +199,8 @@ class Walk:
             exchange = self._inbox.popleft()
             self._asked -= 1
             node: Node = exchange.token
+            self._asked_bytes -= node.asked_bytes
+            self._asked_listings -= node.known is None
             if not self._frontier.is_dropped(node):
                 self._try(node, partial(self._read, exchange))
 
