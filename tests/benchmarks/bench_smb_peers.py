@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +23,11 @@ __all__ = [
     "connect", "ours_heads", "ours_list", "ours_read", "plain_list", "plain_read", "rclone_cat", "rclone_heads",
     "rclone_list", "smbclient_get", "smbclient_list",
 ]  # fmt: skip
+
+
+BESIDE = os.path.dirname(sys.executable)
+RCLONE = shutil.which("rclone", path=BESIDE) or "rclone"
+"""The one that is installed beside the interpreter, whether or not that is on PATH."""
 
 
 def connect(port: int) -> SmbConnection:
@@ -47,12 +54,10 @@ def ours_read(port: int, path: str) -> int:
 
 
 def rclone(port: int, *arguments: str, checkers: int, count_lines: bool = False) -> int:
-    obscured = subprocess.run(
-        ["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    obscured = subprocess.run([RCLONE, "obscure", PASSWORD], capture_output=True, text=True, check=True).stdout.strip()
     *options, path = arguments
     command = [
-        "rclone", "--config", "/dev/null", *options, "--checkers", str(checkers),
+        RCLONE, "--config", "/dev/null", *options, "--checkers", str(checkers),
         f":smb,host=127.0.0.1,port={port},user={USER},pass={obscured}:media/{path}",
     ]  # fmt: skip
     if not count_lines:

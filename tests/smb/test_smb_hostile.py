@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.smb.hostile_servers import MAX_TRANSACT, EndlessServer, entry, framed, login
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import SystemClock
@@ -25,9 +26,7 @@ from media_watch_tasks.smb.collected import Unlistable
 from media_watch_tasks.smb.entries import unpack_entries, unsafe_names
 from media_watch_tasks.smb.frontier import DEEPEST
 from media_watch_tasks.smb.large import list_large
-from media_watch_tasks.smb.login import Login
 from media_watch_tasks.smb.pool import ChannelPool
-from media_watch_tasks.smb.statuses import Status
 from media_watch_tasks.smb.wire import ProtocolViolation, Reply
 from media_watch_tasks.testing.clock import FakeClock
 
@@ -36,19 +35,8 @@ Proxy = Any
 Server = Any
 """What the fixtures of conftest.py give, and what foreign calls take."""
 
-MIB = 1 << 20
 MUTATIONS = 2_000
-MAX_TRANSACT = 8 * MIB
 Action = Callable[[ChannelPool, Channel], object]
-
-
-def login(sock: socket.socket, **changes: Options) -> Login:
-    settings: dict[str, Any] = {
-        "sock": sock, "session_id": 77, "tree_id": 5, "dialect": 0x0311, "multi_credit": True,
-        "max_transact": MAX_TRANSACT, "max_read": MAX_TRANSACT, "next_message_id": 100, "credits": 512, "is_dfs": False,
-        "signing": None, "signing_key": None, "cipher": None, "encryption_key": None, "decryption_key": None,
-    } | changes  # fmt: skip
-    return Login(**settings)
 
 
 class Recorder:
@@ -148,10 +136,6 @@ def _feed(theirs: socket.socket, stream: bytes) -> None:
         pass
 
 
-def framed(frame: bytes) -> bytes:
-    return struct.pack(">I", len(frame)) + frame
-
-
 def mutate(frame: bytes, draw: random.Random) -> bytes:
     """One of the ways in which a frame can be wrong."""
     data = bytearray(frame)
@@ -211,14 +195,6 @@ def test_two_thousand_mutations_give_an_error_or_an_answer_and_little_memory(rec
     assert worst < 2 * MAX_TRANSACT
 
 
-def entry(
-    name: bytes, *, following: int = 0, length: int | None = None, size: int = 1, attributes: int = 0x20
-) -> bytes:
-    return struct.pack(
-        "<IIQQQQqqII", following, 0, 0, 0, 0, 0, size, 0, attributes, len(name) if length is None else length
-    ) + name  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -264,82 +240,6 @@ def test_a_directory_with_such_a_name_is_a_problem_and_none_of_it_is_used(
         pages = list(SmbMediaScanner(connection).scan_assets(cancel=CancelToken()))
     assert [asset.asset_id for page in pages for asset in page.assets] == [b"b.mp4"]
     assert [problem.kind for page in pages for problem in page.problems] == [ProblemKind.UNREADABLE]
-
-
-class EndlessServer:
-    """Answers CREATE and CLOSE, and QUERY_DIRECTORY with one more buffer of 500 entries each time.
-
-    Of `files` and `folders` one directory has no end; with `again` it is the same entries over and over; in a `tree`
-    each directory ends, and holds more directories; in a `chain` each holds one more.
-    """
-
-    def __init__(self, sock: socket.socket, kind: str) -> None:
-        self.sock, self.kind, self.answered = sock, kind, 0
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            while True:
-                frame = self._exactly(int.from_bytes(self._exactly(4), "big"))
-                offset, asked = 0, []
-                while True:
-                    command, following, message_id = (
-                        struct.unpack_from("<H", frame, offset + 12)[0],
-                        struct.unpack_from("<I", frame, offset + 20)[0],
-                        struct.unpack_from("<Q", frame, offset + 24)[0],
-                    )
-                    asked.append((command, message_id))
-                    if not following:
-                        break
-                    offset += following
-                self.sock.sendall(framed(self._answers(asked)))
-        except (OSError, EOFError):
-            pass
-
-    def _exactly(self, length: int) -> bytes:
-        data = b""
-        while len(data) < length:
-            piece = self.sock.recv(length - len(data))
-            if not piece:
-                raise EOFError
-            data += piece
-        return data
-
-    def _answers(self, asked: list[tuple[int, int]]) -> bytes:
-        messages = []
-        for number, (command, message_id) in enumerate(asked):
-            ends = self.kind in {"tree", "chain"} and number > 1 and command == wire.QUERY_DIRECTORY
-            body = struct.pack("<HHI", 9, 0, 0) + b"\0" if ends else self._body(command)
-            body += bytes(-len(body) % 8)
-            following = 64 + len(body) if number < len(asked) - 1 else 0
-            status = Status.NO_MORE_FILES if ends else 0
-            head = struct.pack(
-                "<4sHHIHHIIQIIQ16s", b"\xfeSMB", 64, 1, status, command, 32, 1, following, message_id, 0, 5, 77, b""
-            )
-            messages.append(head + body)
-        return b"".join(messages)
-
-    def _body(self, command: int) -> bytes:
-        if command == wire.CREATE:
-            return struct.pack("<HBBIQQQQQQII16sII", 89, 0, 0, 1, 0, 0, 0, 0, 0, 0, 16, 0, b"h" * 16, 0, 0)
-        if command == wire.CLOSE:
-            return struct.pack("<HHIQQQQQQI", 60, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-        self.answered += 1
-        data = self._entries()
-        return struct.pack("<HHI", 9, 72, len(data)) + data
-
-    def _entries(self) -> bytes:
-        names = [f"{0 if self.kind == 'again' else self.answered:08d}-{number:04d}.mp4" for number in range(500)]
-        folders = {"folders": 500, "tree": 250, "chain": 1}.get(self.kind, 0)
-        if self.kind == "chain":
-            names[0] = "c" * 255
-        parts = []
-        for number, name in enumerate(names):
-            one = entry(name.encode("utf-16-le"), attributes=0x10 if number < folders else 0x20)
-            one += bytes(-len(one) % 8)
-            parts.append(struct.pack("<I", len(one) if number < len(names) - 1 else 0) + one[4:])
-        return b"".join(parts)
 
 
 @pytest.fixture

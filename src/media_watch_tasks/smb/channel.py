@@ -81,7 +81,7 @@ class Channel:
         self._lock = threading.Lock()
         self._next_id: int = login.next_message_id
         self.credits: int = login.credits
-        self._waiting: dict[int, tuple[Exchange, int, int, int]] = {}
+        self._waiting: dict[int, tuple[Exchange, int, int, int, int]] = {}
         self._in_flight_charge = 0
         self._pending = 0
         self._quiet_since = clock.monotonic_ns()
@@ -139,7 +139,7 @@ class Channel:
         extra = _CREDITS_A_STEP if self.ceiling < _CREDITS_WANTED else 0
         last = len(messages) - 1
         parts = [b""]
-        for index, (command, body, charge) in enumerate(messages):
+        for index, (command, body, charge, most) in enumerate(messages):
             size = HEADER.size + len(body)
             padding = b"" if index == last else bytes(-size % 8)
             message_id = self._next_id
@@ -147,7 +147,7 @@ class Channel:
             self._next_id += charged
             self.credits -= charged
             self._in_flight_charge += charged
-            self._waiting[message_id] = (exchange, index, command, charged)
+            self._waiting[message_id] = (exchange, index, command, charged, most)
             message = HEADER.pack(
                 _PROTOCOL, 64, charge if login.multi_credit else 0, 0, command, charge + extra, flags,
                 size + len(padding) if index != last else 0, message_id, 0, login.tree_id, login.session_id,
@@ -216,10 +216,7 @@ class Channel:
         end = offset + following if following else length
         if following and (following < HEADER.size or following % 8 or end + HEADER.size > length):
             raise ProtocolViolation(f"a response points to {following}, outside of its frame of {length} bytes")
-        entry = self._waiting.get(message_id)
-        if entry is None or entry[2] != command:
-            raise ProtocolViolation(f"a response to message {message_id}, command {command}, which nobody asked for")
-        exchange, index, _, charged = entry
+        exchange, index, charged = self._asked_for(message_id, command, end - offset)
         message = view[offset:end]
         if status == Status.PENDING and flags & _ASYNC:
             # An interim answer is unsigned (MS-SMB2 3.2.5.1.3), comes once, and only says: later.
@@ -247,6 +244,15 @@ class Channel:
         if not exchange.left and exchange.inbox is not None:
             exchange.inbox.append(exchange)
         return int(following)
+
+    def _asked_for(self, message_id: int, command: int, size: int) -> tuple[Exchange, int, int]:
+        entry = self._waiting.get(message_id)
+        if entry is None or entry[2] != command:
+            raise ProtocolViolation(f"a response to message {message_id}, command {command}, which nobody asked for")
+        exchange, index, _, charged, most = entry
+        if size > most:
+            raise ProtocolViolation(f"a response of {size} bytes is larger than what was asked for ({most})")
+        return exchange, index, charged
 
     def _verify(self, message: memoryview, message_id: int, flags: int) -> None:
         if self._signer is None:

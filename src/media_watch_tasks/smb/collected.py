@@ -18,8 +18,8 @@ from media_watch_tasks.smb.entries import Entry, unsafe_names
 
 __all__ = ["MOST_NAMES", "OVER_A_NAME", "Choice", "Chosen", "Collected", "Unlistable", "Walked"]
 
-MOST_NAMES, OVER_A_NAME = 10 << 20, 100
-"""Bytes of names of directories that are held in memory, and what each takes beside its length: some 90,000 names."""
+MOST_NAMES, OVER_A_NAME = 6 << 20, 100
+"""Bytes of names of directories that are held in memory, and what each takes beside its length: some 50,000 names."""
 
 Chosen = tuple[Sequence[Any], Sequence[bytes]]
 """What is kept of some entries (tuples of plain values that begin with a name), and the names of the directories among
@@ -27,8 +27,8 @@ them that are gone into."""
 Choice = Callable[[bytes, list[Entry]], Chosen]
 """Chooses among entries of the directory with that path."""
 
-_IN_MEMORY = 16_384
-"""Rows, about 4 MB of them."""
+_IN_MEMORY = 8_192
+"""Rows, about 2 MB of them."""
 _TOGETHER = 64
 """Rows of a run that are in memory while the runs are merged; five million rows are 300 runs."""
 _NAME_OF = operator.itemgetter(0)
@@ -54,10 +54,11 @@ class Walked:
 class Collected:
     """Takes the entries of a directory in portions, in any order, and gives the chosen ones sorted, each name once."""
 
-    def __init__(self, directory: bytes, choose: Choice, *, largest: int) -> None:
+    def __init__(self, directory: bytes, choose: Choice, *, largest: int, names: int = MOST_NAMES) -> None:
         self._directory = directory
         self._choose = choose
         self._largest = largest
+        self._most_names = names
         self._seen = 0
         self._rows: list[Any] = []
         self._runs: list[_Run] = []
@@ -79,7 +80,7 @@ class Collected:
             if folder not in self._directories:
                 self._directories.add(folder)
                 self._names += len(folder) + OVER_A_NAME
-        if self._names > MOST_NAMES:
+        if self._names > self._most_names:
             raise Unlistable(
                 f"the directory holds more directories than can be kept in mind ({len(self._directories)})"
             )

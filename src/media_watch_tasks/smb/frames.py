@@ -107,9 +107,9 @@ class FrameSocket:
         if length < _POOLED_FROM:
             return bytearray(length)
         with self._lock:
-            if self._spare and len(self._spare[-1]) >= length:
-                return self._spare.pop()
-        return bytearray(length)
+            # One that does not fit is given up: so there are never more buffers than were once in use together.
+            spare = self._spare.pop() if self._spare else b""
+        return spare if isinstance(spare, bytearray) and length <= len(spare) <= 2 * length else bytearray(length)
 
     def _prepare(self) -> None:
         sock = self._sock

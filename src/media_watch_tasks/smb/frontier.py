@@ -25,8 +25,8 @@ class Node:
     """A directory of the walk."""
 
     __slots__ = (
-        "attempts", "children", "depth", "dropped", "followed", "information_class", "is_large", "key",
-        "known", "looked_up", "names", "parent", "path", "result", "silent", "unique",
+        "asked_bytes", "attempts", "children", "depth", "dropped", "followed", "in_turn", "information_class",
+        "is_large", "key", "known", "looked_up", "names", "parent", "path", "result", "silent", "unique",
     )  # fmt: skip
 
     def __init__(self, path: bytes, parent: Node | None, information_class: int) -> None:
@@ -38,8 +38,8 @@ class Node:
         self.names: deque[bytes] = deque()
         self.known: KnownDirectory | None = None
         self.children: dict[bytes, Node] | None = None
-        self.looked_up = self.followed = self.silent = self.dropped = self.is_large = False
-        self.attempts = 0
+        self.looked_up = self.followed = self.silent = self.dropped = self.is_large = self.in_turn = False
+        self.attempts = self.asked_bytes = 0
         self.unique: tuple[int, int | None] | None = None
         self.result: Walked | None = None
 
@@ -106,9 +106,18 @@ class Frontier:
             node.dropped = True
         return node.dropped
 
+    @property
+    def room(self) -> int:
+        """Bytes of names that can still be kept until it is their turn."""
+        return MOST_NAMES - self._held
+
     def has_room_for(self, names: Sequence[bytes]) -> bool:
-        """True if the names of another directory can be kept until it is their turn."""
-        return self._held + _bytes_of(names) <= MOST_NAMES
+        """True if the names of another directory can be kept."""
+        return _bytes_of(names) <= self.room
+
+    def has_room_ahead_for(self, names: Sequence[bytes]) -> bool:
+        """The same for a directory ahead of its turn: half of the room is left to those whose turn it is."""
+        return self._held + _bytes_of(names) <= MOST_NAMES // 2
 
     def add_children(self, node: Node, names: Sequence[bytes]) -> None:
         """What stands in a directory, as its listing says, or as a known one had it; the last word counts."""

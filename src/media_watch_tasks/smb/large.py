@@ -11,7 +11,6 @@ from media_watch_tasks.smb import entries, wire
 from media_watch_tasks.smb.channel import Channel, Exchange
 from media_watch_tasks.smb.collected import Unlistable
 from media_watch_tasks.smb.entries import Entry
-from media_watch_tasks.smb.frames import LARGEST_REPLY
 from media_watch_tasks.smb.operations import Listing, ListingEnd
 from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.statuses import Status
@@ -22,6 +21,7 @@ __all__ = ["LONGEST_SECONDS", "list_large"]
 LONGEST_SECONDS = 3_600
 """No directory takes longer than this: a slow disk shows some hundred entries a second."""
 _FRAMES_AHEAD = 2
+_PORTION = 512 * 1024
 _PORTIONS_REMEMBERED = 64
 _WITHOUT_MULTI_CREDIT = 64 * 1024
 
@@ -44,7 +44,7 @@ def list_large(
         return Listing(ListingEnd.FAILED, created.status)
     opened = wire.opened(created)
     login = channel.login
-    length = min(LARGEST_REPLY, login.max_transact) if login.multi_credit else _WITHOUT_MULTI_CREDIT
+    length = min(_PORTION, login.max_transact) if login.multi_credit else _WITHOUT_MULTI_CREDIT
     query = wire.query_directory(length=length, information_class=information_class, handle=opened.handle)
     asked: deque[Exchange] = deque()
     limit = clock.monotonic_ns() + LONGEST_SECONDS * NANOSECONDS

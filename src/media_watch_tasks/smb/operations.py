@@ -41,7 +41,8 @@ __all__ = [
     "volume",
 ]
 
-_FIRST_BUFFER, _SECOND_BUFFER, _SMALLEST = 256 * 1024, 64 * 1024, 64 * 1024
+_FIRST_BUFFER, _SECOND_BUFFER, _SMALLEST = 256 * 1024, 4 * 1024, 64 * 1024
+"""The second buffer only shows whether anything is left; one entry always fits."""
 _AS_A_WHOLE = 3
 RENAME, DELETION = 10, 13
 """FileRenameInformation (MS-FSCC 2.4.42.2), FileDispositionInformation (MS-FSCC 2.4.11)."""

@@ -41,9 +41,12 @@ from media_watch_tasks.smb.wire import Access, Message, Opened, Options, Protoco
 
 __all__ = ["Walk", "stamp_of"]
 
-_IN_FLIGHT = 32
-"""Directories asked for at once, on each connection."""
-_AHEAD_ROWS, _AHEAD_DIRECTORIES = 32_768, 256
+_IN_FLIGHT = 7 << 20
+"""Bytes asked for at once, which are 20 listings or 90 looks: a server may send them all, but for what would complete
+each."""
+_AHEAD_ROWS, _AHEAD_DIRECTORIES = 8_192, 256
+_MOST_AHEAD_ROWS = 12_288
+"""Rows wanted ahead of their turn, and kept; about 200 bytes each. What brings more is asked for again in its turn."""
 _ROWS_AT_FIRST, _LISTINGS_REMEMBERED = 512, 16
 """How many rows a directory is expected to have: at first, and by how many of the last ones."""
 _SECOND_CHANNEL_FROM = 8
@@ -89,7 +92,7 @@ class Walk:
         information_class = ID_DIRECTORY_INFORMATION if file_ids else DIRECTORY_INFORMATION
         self._frontier = Frontier(information_class=information_class, resume=resume)
         self._inbox: deque[Exchange] = deque()
-        self._asked = 0
+        self._asked = self._asked_bytes = self._asked_listings = 0
         self._ahead_rows = 0
         self._ahead = 0
         self._rows_each = float(_ROWS_AT_FIRST)
@@ -130,11 +133,10 @@ class Walk:
     def _may_ask(self, node: Node) -> bool:
         if node is self._frontier.first:
             return True
-        if not self._session.fast:
+        if not self._session.fast or node.in_turn:
             return False
-        room = self._asked < _IN_FLIGHT * max(len(self._session.pool.channels), 1)
-        rows = self._ahead_rows + self._asked * self._rows_each
-        return room and rows < _AHEAD_ROWS and self._ahead + self._asked < _AHEAD_DIRECTORIES
+        rows = self._ahead_rows + self._asked_listings * self._rows_each
+        return self._asked_bytes < _IN_FLIGHT and rows < _AHEAD_ROWS and self._ahead + self._asked < _AHEAD_DIRECTORIES
 
     def _try(self, node: Node, step: Callable[[Node], None]) -> None:
         try:
@@ -172,7 +174,10 @@ class Walk:
         except ValueError as error:
             raise Unlistable(str(error)) from error
         pool.post(channel, messages, inbox=self._inbox, token=node)
+        node.asked_bytes = sum([message.most for message in messages])
         self._asked += 1
+        self._asked_bytes += node.asked_bytes
+        self._asked_listings += node.known is None
 
     def _messages(self, node: Node, login: Login) -> tuple[Message, ...]:
         path = to_share(self._full(node.path))
@@ -187,10 +192,15 @@ class Walk:
     def _take_replies(self) -> None:
         if not self._inbox and self._asked:
             self._session.pool.wait(lambda: bool(self._inbox), self._session.pool.channels, cancel=self._cancel)
+        self._read_what_came()
+
+    def _read_what_came(self) -> None:
         while self._inbox:
             exchange = self._inbox.popleft()
             self._asked -= 1
             node: Node = exchange.token
+            self._asked_bytes -= node.asked_bytes
+            self._asked_listings -= node.known is None
             if not self._frontier.is_dropped(node):
                 self._try(node, partial(self._read, exchange))
 
@@ -219,19 +229,35 @@ class Walk:
             self._rows_each += (len(found.entries) - self._rows_each) / _LISTINGS_REMEMBERED
             collected = self._collected(node)
             self._take(node, collected, found.entries)
-            self._listed(node, found, collected)
+            if self._may_keep(node, collected):
+                self._listed(node, found, collected)
+            else:
+                node.in_turn = True
+                self._frontier.again(node)
+
+    def _may_keep(self, node: Node, collected: Collected) -> bool:
+        """Whether there is room for it ahead of its turn: a server answers in any order, and with any amount."""
+        if node is self._frontier.first:
+            return True
+        rows = self._ahead_rows + len(collected.rows)
+        return rows <= _MOST_AHEAD_ROWS and self._frontier.has_room_ahead_for(collected.directories)
 
     def _read_large(self, node: Node) -> None:
         session, collected = self._session, self._collected(node)
         channel = session.pool.least_busy()
+
+        def take(found: list[Entry]) -> None:
+            self._take(node, collected, found)
+            self._read_what_came()
+
         found = list_large(
             session.pool, channel, to_share(self._full(node.path)), information_class=node.information_class,
-            cancel=self._cancel, clock=session.clock, take=partial(self._take, node, collected),
+            cancel=self._cancel, clock=session.clock, take=take,
         )  # fmt: skip
         self._listed(node, found, collected)
 
     def _collected(self, node: Node) -> Collected:
-        return Collected(node.path, self._choose, largest=self._largest)
+        return Collected(node.path, self._choose, largest=self._largest, names=self._frontier.room)
 
     @staticmethod
     def _take(node: Node, collected: Collected, found: list[Entry]) -> None:

@@ -74,6 +74,10 @@ _INFO_OF_FILE = 1
 _IMPERSONATION = 2
 _FIRST_NAME_OFFSET = HEADER.size + 56
 _LONGEST_NAME = 0xFFFF
+_LARGEST_CREATED = 72 * 1024
+"""An error may quote the target of a link, which is as long as a path may be (MS-SMB2 2.2.2.2.1)."""
+_AROUND_DATA = 1024
+"""Header, fixed part and padding of an answer that brings data."""
 
 
 class ProtocolViolation(TransientError):  # noqa: N818 - the name says the finding
@@ -112,6 +116,8 @@ class Message(NamedTuple):
     body: bytes
     charge: int = 1
     """Credits it costs (MS-SMB2 3.2.4.1.5)."""
+    most: int = 4 * 1024
+    """No answer to it is larger than this, in bytes."""
 
 
 class Reply(NamedTuple):
@@ -151,25 +157,25 @@ def create(path: str, *, access: int, share: int, options: int, make: bool = Fal
         57, 0, 0, _IMPERSONATION, 0, 0, access, 0, share, _OPEN_OR_CREATE if make else _OPEN_EXISTING, options,
         _FIRST_NAME_OFFSET, len(name), _FIRST_NAME_OFFSET + len(padded), len(_QFID_REQUEST),
     )  # fmt: skip
-    return Message(CREATE, fixed + padded + _QFID_REQUEST)
+    return Message(CREATE, fixed + padded + _QFID_REQUEST, most=_LARGEST_CREATED)
 
 
 def query_directory(*, length: int, information_class: int, handle: bytes = RELATED_ID) -> Message:
     """The next entries of an open directory, at most `length` bytes of them."""
     body = _QUERY_DIRECTORY.pack(33, information_class, 0, 0, handle, HEADER.size + 32, len(_ALL_NAMES), length)
-    return Message(QUERY_DIRECTORY, body + _ALL_NAMES, credit_charge(length))
+    return Message(QUERY_DIRECTORY, body + _ALL_NAMES, credit_charge(length), length + _AROUND_DATA)
 
 
 def query_info(*, info_type: int, information_class: int, length: int, handle: bytes = RELATED_ID) -> Message:
     """Ask an open file (type 1) or its file system (type 2) about itself."""
     body = _QUERY_INFO.pack(41, info_type, information_class, length, 0, 0, 0, 0, 0, handle)
-    return Message(QUERY_INFO, body, credit_charge(length))
+    return Message(QUERY_INFO, body, credit_charge(length), length + _AROUND_DATA)
 
 
 def read(*, offset: int, length: int, handle: bytes = RELATED_ID) -> Message:
     """Bytes of an open file. The data is asked to begin 80 bytes behind the response's header start."""
     body = _READ.pack(49, HEADER.size + 16, 0, length, offset, handle, 0, 0, 0, 0, 0, 0)
-    return Message(READ, body, credit_charge(length))
+    return Message(READ, body, credit_charge(length), length + _AROUND_DATA)
 
 
 def set_info(*, information_class: int, data: bytes, handle: bytes = RELATED_ID) -> Message:
