@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random as random_module
 import threading
-import traceback
 from datetime import timedelta
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,8 +12,8 @@ from typing import Protocol, Self
 from media_watch_tasks.abc.scheduler import Job, Scheduler
 from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.clock import NANOSECONDS, Clock, SystemClock, to_ns
-from media_watch_tasks.errors import ConfigurationError, OperationCancelled
-from media_watch_tasks.model.redaction import redact
+from media_watch_tasks.errors import ConfigurationError
+from media_watch_tasks.schedulers.running import run_job
 from media_watch_tasks.schedulers.signals import SignalWatch
 
 __all__ = ["IntervalScheduler", "RandomSource"]
@@ -66,6 +65,7 @@ class IntervalScheduler(Scheduler):
             raise ConfigurationError(f"every must be a timedelta above zero, not {every!r}")
         if not 0 <= jitter <= 1:
             raise ConfigurationError(f"jitter must be between 0 and 1, not {jitter!r}")
+        self._every = every
         self._every_ns = to_ns(every)
         self._immediately = immediately
         self._jitter = jitter
@@ -152,7 +152,7 @@ class IntervalScheduler(Scheduler):
             late_ns = int(spread_ns * self._random.random()) if spread_ns else 0
             if not self._wait_until(start_ns + turn * self._every_ns + late_ns, cancel):
                 return
-            self._run_once(job, cancel)
+            run_job(job, cancel, every=self._every)
             if cancel.cancelled:
                 return
             # The next point of the grid whose latest moment is not over: those before it were missed, and are skipped.
@@ -170,21 +170,3 @@ class IntervalScheduler(Scheduler):
                 return True
             self._clock.wait(cancel.event, min(left_ns, _LONGEST_WAIT_NS) / NANOSECONDS)
         return False
-
-    def _run_once(self, job: Job, cancel: CancelToken) -> None:
-        # A token of its own for each run: a job that cancels it ends itself, not the schedule.
-        token = cancel.child()
-        try:
-            job(token)
-        except OperationCancelled as error:
-            _log.info("the job was cancelled", extra={"reason": str(error.reason)})
-        except Exception as error:  # noqa: BLE001 - whatever a job raises, the schedule goes on
-            # The traceback as text, line by line, so that a URL or a token in it can be masked.
-            lines = "".join(traceback.format_exception(error)).splitlines()
-            _log.error(
-                "the job failed, the schedule goes on: %s",
-                "\n".join(map(redact, lines)),
-                extra={"error_type": type(error).__name__, "every_seconds": self._every_ns / NANOSECONDS},
-            )
-        finally:
-            token.detach()
