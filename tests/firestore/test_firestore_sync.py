@@ -17,7 +17,13 @@ from media_watch_tasks import (
     SqliteStores,
     TransientError,
 )
-from media_watch_tasks.firestore import CatalogMapping, DocumentMapping, FirestoreCatalogSync, SourceSync
+from media_watch_tasks.firestore import (
+    CatalogMapping,
+    DocumentMapping,
+    FirestoreCatalogSync,
+    SourceSync,
+    source_sync,
+)
 from media_watch_tasks.model.metadata import MediaMetadata, VideoTrack
 from media_watch_tasks.model.sources import BaselineState
 from media_watch_tasks.stores.memory import MemoryMediaStateStore
@@ -367,8 +373,16 @@ def test_what_went_while_the_first_sync_was_cut_off_is_deleted_by_the_next(
 
 
 def test_parents_of_what_went_while_the_first_sync_was_cut_off_go_too(
-    *, client_at: Any, grpc_proxy: GrpcProxy, stores: SqliteStores, place: Place, client: firestore.Client, faults: Any
+    *,
+    client_at: Any,
+    grpc_proxy: GrpcProxy,
+    stores: SqliteStores,
+    place: Place,
+    client: firestore.Client,
+    faults: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(source_sync, "_MOVE_EVERY", 1)
     mapping = CatalogMapping("{catalog}/{series}")
     place.put("WSOP/2023/a.mp4", "EPT/2024/b.mp4")
     first = FirestoreCatalogSync(client_at(grpc_proxy.port), stores, mapping=mapping, ramp=None, clock=FakeClock())
