@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import firestore
 
 from media_watch_tasks import (
@@ -264,6 +267,56 @@ def test_a_client_of_its_own_is_closed_and_one_given_stays_open(
     assert closed == [True]
     FirestoreUploader(client).close()
     assert closed == [True]
+
+
+def service_account(path: Path, project: str) -> str:
+    """A file as the console gives it, with a key that nobody knows."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+    account = {
+        "type": "service_account",
+        "project_id": project,
+        "private_key_id": "1",
+        "private_key": secret,
+        "client_email": "archive@example.iam.gserviceaccount.com",
+        "token_uri": "https://example.invalid/token",
+    }
+    path.write_text(json.dumps(account), encoding="utf-8")
+    return secret.splitlines()[1]
+
+
+def test_a_service_account_file_names_the_project_and_leaves_no_trace(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    emulator_port: int,
+    project: str,
+    client: firestore.Client,
+    stores: SqliteStores,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    secret = service_account(tmp_path / "account.json", project)
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{emulator_port}")
+    uploader = FirestoreUploader(credentials_file=str(tmp_path / "account.json"), ramp=None)
+    with manager_of(stores, folder, uploader) as manager:
+        manager.initialize_baseline()
+        (folder / "a.mp4").write_bytes(b"x")
+        manager.run_once()
+        assert manager.counts()[TaskState.SUCCESS] == 1
+    assert len(list(client.collection("files").stream())) == 1
+    stores.backup(tmp_path / "backup.db")
+    assert secret.encode() not in (tmp_path / "backup.db").read_bytes()
+
+
+def test_without_a_client_the_application_default_credentials_are_taken(
+    monkeypatch: pytest.MonkeyPatch, no_credentials: None, tmp_path: Path
+) -> None:
+    del no_credentials
+    service_account(tmp_path / "account.json", "of-the-environment")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    with FirestoreUploader() as uploader:
+        assert uploader.destination_id == "firestore:projects/of-the-environment/databases/(default):files"
 
 
 @pytest.fixture
