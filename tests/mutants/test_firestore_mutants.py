@@ -70,7 +70,7 @@ def moves_the_watermark_before_the_documents(patch: Patch) -> None:
     patch.setattr(source_sync.SourceRun, "_move", lambda *_arguments, **_options: None)
 
 
-@killed_by("faults.py::test_what_failed_in_the_middle_is_written_by_the_next_sync")
+@killed_by("faults.py::test_what_is_committed_before_a_failure_is_not_written_again")
 def loses_batches_that_failed(patch: Patch) -> None:
     """What BulkWriter does."""
     count = source_sync.SourceRun._count
