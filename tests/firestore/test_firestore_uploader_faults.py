@@ -60,7 +60,7 @@ def test_faults_at_random_lose_nothing_and_waste_no_attempt(
             tree.put(f"{number % 10}/{number}.mp4", b"x" * (number % 7 + 1))
         manager.scan_and_enqueue_new()
         clock.advance(timedelta(minutes=1))
-        grpc_proxy.faults = faults(*kinds, share=0.4, seed=2)
+        grpc_proxy.faults = faults(*kinds, share=0.3, seed=2)
         for _ in range(100):
             manager.process(force=True)
             manager.credentials_refreshed()
