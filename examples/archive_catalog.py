@@ -60,6 +60,8 @@ def emulator() -> Iterator[None]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             time.sleep(0.2)
+        else:
+            raise SystemExit("the emulator did not start: `gcloud emulators firestore start` says why")
         os.environ["FIRESTORE_EMULATOR_HOST"] = address
         yield
     finally:

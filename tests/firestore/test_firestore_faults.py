@@ -272,19 +272,35 @@ def test_what_is_committed_before_a_failure_is_not_written_again(
     sync = FirestoreCatalogSync(client_at(grpc_proxy.port), stores, flights=1, ramp=None, clock=FakeClock())
     refused: list[int] = []
 
-    def refuse_the_third_once(_request: bytes) -> None:
-        if len(grpc_proxy.commits) == 2 and not refused:
+    def refuse_the_third_batch_once(_request: bytes) -> None:
+        if len(grpc_proxy.commits) == 3 and not refused:  # the fence, and two batches of 499
             refused.append(1)
             grpc_proxy.faults = faults("UNAUTHENTICATED", share=1, most=1)
 
-    grpc_proxy.on_commit = refuse_the_third_once
+    grpc_proxy.on_commit = refuse_the_third_batch_once
     with pytest.raises(AuthenticationRequiredError):
         sync.sync_incremental()
     grpc_proxy.on_commit, grpc_proxy.faults = None, faults()
-    assert sync.sync_incremental().written == 1_000
+    assert refused
+    assert sync.sync_incremental().written == 2_000 - 2 * 499
 
 
-def test_a_commit_that_is_applied_late_never_overwrites_newer_contents(
+def test_a_commit_that_is_applied_late_never_overwrites_a_newer_version(
+    client: firestore.Client, client_at: Any, grpc_proxy: GrpcProxy, faults: FaultsType
+) -> None:
+    """The first call is given up after a second, repeated, and applied all the same after 1.5 seconds."""
+    tree = FakeTree("nas")
+    uploader = FirestoreUploader(client_at(grpc_proxy.port), ramp=None, timeout=TIMEOUT)
+    grpc_proxy.faults = faults("slow 1.5", share=1, most=1)
+    for data in (b"first", b"the second"):
+        media = FakeResolver(tree).resolve_for_upload(tree.put("a.mp4", data), cancel=FakeContext().cancel)
+        receipt = uploader.upload(media, FakeContext.for_media(media, destination_id=uploader.destination_id))
+    time.sleep(1)
+    assert grpc_proxy.faults.fired.total() == 1
+    assert client.document(receipt.remote_id).get().get("size") == 10
+
+
+def test_a_commit_of_a_sync_that_is_applied_late_never_overwrites_newer_contents(
     *,
     client: firestore.Client,
     client_at: Any,
@@ -293,12 +309,16 @@ def test_a_commit_that_is_applied_late_never_overwrites_newer_contents(
     place: Place,
     faults: FaultsType,
 ) -> None:
-    """The first call is given up after a second, repeated, and applied all the same after 1.5 seconds."""
     place.put("a.mp4")
     sync = FirestoreCatalogSync(client_at(grpc_proxy.port), stores, ramp=None, timeout=TIMEOUT)
     sync.sync_incremental()
     place.put("a.mp4", version=2)
-    grpc_proxy.faults = faults("slow 1.5", share=1, most=1)
+
+    def slow_documents(request: bytes) -> None:
+        if b"/documents/files/" in request:
+            grpc_proxy.on_commit, grpc_proxy.faults = None, faults("slow 1.5", share=1, most=1)
+
+    grpc_proxy.on_commit = slow_documents
     assert sync.sync_incremental().written == 1
     place.put("a.mp4", version=3)
     assert sync.sync_incremental().written == 1

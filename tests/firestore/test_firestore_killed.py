@@ -21,7 +21,8 @@ PROGRAM = Path(__file__).with_name("synced_until_killed.py")
 FILES = 2_000
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.long)])
 def test_after_a_kill_the_next_sync_ends_with_an_equal_catalog(
     *,
     client: firestore.Client,

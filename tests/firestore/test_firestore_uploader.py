@@ -1,12 +1,16 @@
-"""FirestoreUploader under a TaskManager, chained, and where things go wrong."""
+"""FirestoreUploader under a TaskManager, behind another uploader, and where things go wrong."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.cloud import firestore
 
 from media_watch_tasks import (
@@ -20,15 +24,14 @@ from media_watch_tasks import (
     TaskState,
     TransientError,
     Uploader,
-    UploadReceipt,
 )
-from media_watch_tasks.abc import BatchItem, FindsExisting
+from media_watch_tasks.abc import BatchItem
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import LeaseLost
 from media_watch_tasks.firestore import DocumentMapping, FirestoreUploader
 from media_watch_tasks.testing.clock import FakeClock
-from media_watch_tasks.testing.fakes import FakeContext, FakeResolver, FakeTree
-from media_watch_tasks.uploaders import DirectoryUploader
+from media_watch_tasks.testing.fakes import FakeContext, FakeResolver, FakeTree, FakeUploader
+from media_watch_tasks.uploaders import DirectoryUploader, Then
 
 GrpcProxy = Any
 
@@ -163,87 +166,69 @@ def test_bytes_are_not_read_unless_their_hash_is_asked_for(client: firestore.Cli
         assert stored == receipt.sha256
 
 
-def test_an_asset_without_a_place_in_the_mapping_is_no_failure(client: firestore.Client) -> None:
-    class Nowhere(DocumentMapping):
-        def path(self, source_id: str, asset_id: bytes) -> str | None:
-            return None
+class _Nowhere(DocumentMapping):
+    def path(self, source_id: str, asset_id: bytes) -> str | None:
+        return None
 
-    uploader = FirestoreUploader(client, mapping=Nowhere(), ramp=None)
+
+def test_an_asset_without_a_place_in_the_mapping_is_no_failure(client: firestore.Client) -> None:
+    uploader = FirestoreUploader(client, mapping=_Nowhere(), ramp=None)
     (item,) = items_of(uploader, 1)
     assert uploader.upload(item.media, item.context).remote_id is None
     assert uploader.find_existing(item.media, item.context) is None
 
 
-class Counting(Uploader, FindsExisting):
-    """A destination of bytes that counts, and keeps what it got by key."""
-
-    destination_id = "counting"
-
-    def __init__(self) -> None:
-        self.uploads = 0
-        self.kept: dict[str, UploadReceipt] = {}
-        self.previous: list[UploadReceipt | None] = []
-        self.closed = False
-
-    def upload(self, media: Any, context: Any) -> UploadReceipt:
-        self.uploads += 1
-        self.previous.append(context.previous)
-        with media.open() as body:
-            context.watch(body).read()
-        context.confirm()
-        self.kept[context.key] = UploadReceipt(f"object/{self.uploads}", size=media.size, details={"a": "b"})
-        return self.kept[context.key]
-
-    def find_existing(self, media: Any, context: Any) -> UploadReceipt | None:
-        return self.kept.get(context.key)
-
-    def close(self) -> None:
-        self.closed = True
+def test_the_receipt_of_the_uploader_before_is_in_the_document(client: firestore.Client) -> None:
+    first = FakeUploader("store")
+    uploader = FirestoreUploader(client, ramp=None)
+    with Then(first, uploader) as both:
+        (item,) = items_of(both, 1)
+        receipt = both.upload(item.media, item.context)
+    stored = client.document(receipt.remote_id).get()
+    assert stored.get("receipt") == {
+        "remote_id": receipt.details["first"], "size": 1, "verified": True, "deduplicated": False,
+        "sha256": hashlib.sha256(b"x").hexdigest(),
+    }  # fmt: skip
+    assert stored.get("sha256") == hashlib.sha256(b"x").hexdigest()
+    assert stored.get("key") == item.context.key
 
 
-def test_the_receipt_of_a_chained_uploader_is_in_the_document_and_in_ours(client: firestore.Client) -> None:
-    chained = Counting()
-    with FirestoreUploader(client, chained=chained, ramp=None) as uploader:
-        assert uploader.destination_id.endswith("+counting")
-        (item,) = items_of(uploader, 1)
-        receipt = uploader.upload(item.media, item.context)
-        stored = client.document(receipt.remote_id).get().get("receipt")
-        assert stored["remote_id"] == "object/1"
-        assert stored["details"] == {"a": "b"}
-        again = FakeContext.for_media(item.media, destination_id=uploader.destination_id, previous=receipt)
-        uploader.upload(item.media, again)
-        assert chained.previous == [
-            None,
-            chained.kept[item.context.key].__class__("object/1", size=1, details={"a": "b"}),
-        ]
-    assert chained.closed
+def test_a_receipt_of_an_earlier_document_is_not_taken_for_that_of_the_bytes(client: firestore.Client) -> None:
+    uploader = FirestoreUploader(client, ramp=None)
+    (item,) = items_of(uploader, 1)
+    earlier = uploader.upload(item.media, item.context)
+    for mapping in (DocumentMapping(), _Nowhere()):
+        again = FirestoreUploader(client, mapping=mapping, ramp=None)
+        context = FakeContext.for_media(item.media, destination_id=again.destination_id, previous=earlier)
+        earlier = again.upload(item.media, context)
+    back = FakeContext.for_media(item.media, destination_id=uploader.destination_id, previous=earlier)
+    path = uploader.upload(item.media, back).remote_id
+    assert "receipt" not in client.document(path).get().to_dict()
 
 
 def test_bytes_that_are_delivered_are_not_sent_again_for_their_document(
     client_at: Any, grpc_proxy: GrpcProxy, faults: Any
 ) -> None:
-    chained = Counting()
-    uploader = FirestoreUploader(client_at(grpc_proxy.port), chained=chained, ramp=None, clock=FakeClock())
+    first = FakeUploader("store")
+    uploader = Then(first, FirestoreUploader(client_at(grpc_proxy.port), ramp=None, clock=FakeClock()))
     (item,) = items_of(uploader, 1)
     grpc_proxy.faults = faults("INTERNAL", share=1)
     with pytest.raises(TransientError):
         uploader.upload(item.media, item.context)
+    assert grpc_proxy.faults.fired.total() == 6
     grpc_proxy.faults = faults()
-    # An attempt that saw the delivery remembers it; one that died before it could say so asks the destination.
-    for state in (item.context.resume_state, None):
-        context = FakeContext.for_media(
-            item.media, destination_id=uploader.destination_id, attempt=2, resume_state=state
-        )
-        assert uploader.find_existing(item.media, context) is None or state is None
-        uploader.upload(item.media, context)
-        assert chained.uploads == 1
+    state = item.context.resume_state
+    context = FakeContext.for_media(item.media, destination_id=uploader.destination_id, attempt=2, resume_state=state)
+    assert uploader.find_existing(item.media, context) is None
+    uploader.upload(item.media, context)
+    assert len(first.calls) == 1
 
 
-def test_a_chain_keeps_bytes_and_documents_together_under_a_manager(
+def test_bytes_and_documents_stay_together_under_a_manager(
     client: firestore.Client, stores: SqliteStores, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bytes").mkdir()
-    uploader = FirestoreUploader(client, chained=DirectoryUploader(tmp_path / "bytes"), ramp=None)
+    uploader = Then(DirectoryUploader(tmp_path / "bytes"), FirestoreUploader(client, ramp=None))
     with manager_of(stores, folder, uploader) as manager:
         manager.initialize_baseline()
         for number in range(30):
@@ -255,6 +240,8 @@ def test_a_chain_keeps_bytes_and_documents_together_under_a_manager(
             assert delivered.stat().st_size == each.get("size")
             assert each.get("sha256") == each.get("receipt")["sha256"]
         assert manager.verify(sample=30).good == 30
+        (tmp_path / "bytes" / "5.mp4").unlink()
+        assert manager.verify(sample=30).good == 29
 
 
 def test_check_reaches_the_database_and_names_what_is_wrong(
@@ -280,6 +267,56 @@ def test_a_client_of_its_own_is_closed_and_one_given_stays_open(
     assert closed == [True]
     FirestoreUploader(client).close()
     assert closed == [True]
+
+
+def service_account(path: Path, project: str) -> str:
+    """A file as the console gives it, with a key that nobody knows."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+    account = {
+        "type": "service_account",
+        "project_id": project,
+        "private_key_id": "1",
+        "private_key": secret,
+        "client_email": "archive@example.iam.gserviceaccount.com",
+        "token_uri": "https://example.invalid/token",
+    }
+    path.write_text(json.dumps(account), encoding="utf-8")
+    return secret.splitlines()[1]
+
+
+def test_a_service_account_file_names_the_project_and_leaves_no_trace(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    emulator_port: int,
+    project: str,
+    client: firestore.Client,
+    stores: SqliteStores,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    secret = service_account(tmp_path / "account.json", project)
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{emulator_port}")
+    uploader = FirestoreUploader(credentials_file=str(tmp_path / "account.json"), ramp=None)
+    with manager_of(stores, folder, uploader) as manager:
+        manager.initialize_baseline()
+        (folder / "a.mp4").write_bytes(b"x")
+        manager.run_once()
+        assert manager.counts()[TaskState.SUCCESS] == 1
+    assert len(list(client.collection("files").stream())) == 1
+    stores.backup(tmp_path / "backup.db")
+    assert secret.encode() not in (tmp_path / "backup.db").read_bytes()
+
+
+def test_without_a_client_the_application_default_credentials_are_taken(
+    monkeypatch: pytest.MonkeyPatch, no_credentials: None, tmp_path: Path
+) -> None:
+    del no_credentials
+    service_account(tmp_path / "account.json", "of-the-environment")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    with FirestoreUploader() as uploader:
+        assert uploader.destination_id == "firestore:projects/of-the-environment/databases/(default):files"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from media_watch_tasks.testing.contracts.uploader_capabilities import (
     FindsExistingContract,
     VerifiesContract,
 )
-from media_watch_tasks.uploaders import DirectoryUploader
+from media_watch_tasks.uploaders import DirectoryUploader, Then
 
 
 class TestFirestoreUploader(
@@ -47,14 +47,19 @@ class TestFirestoreUploaderInCatalogs(TestFirestoreUploader):
     place = "contents"
 
 
-class TestFirestoreUploaderChained(TestFirestoreUploader):
-    """The bytes go into a folder first."""
+class TestFirestoreUploaderBehindAFolder(UploaderContract, FindsExistingContract, VerifiesContract, ChecksContract):
+    """The bytes go into a folder first; what is looked at are the documents."""
+
+    keeps_bytes = False
 
     @pytest.fixture
-    def uploader(self, client: firestore.Client, tmp_path: Path) -> Iterator[FirestoreUploader]:
+    def uploader(self, client: firestore.Client, tmp_path: Path) -> Iterator[Then]:
         self.client = client
-        self.folder = tmp_path / "bytes"
-        self.folder.mkdir()
-        chained = DirectoryUploader(self.folder)
-        with FirestoreUploader(client, mapping=self.mapping, chained=chained) as uploader:
+        with Then(DirectoryUploader(tmp_path / "bytes", create=True), FirestoreUploader(client)) as uploader:
             yield uploader
+
+    def contents(self, uploader: Uploader) -> Collection[bytes]:
+        return [str(document.to_dict()).encode() for document in self.client.collection("files").stream()]
+
+    def damage(self, uploader: Uploader, receipt: UploadReceipt) -> None:
+        self.client.document(receipt.remote_id).update({"size": 1})

@@ -16,7 +16,6 @@ from media_watch_tasks.firestore import (
     connection,
     contents,
     doubts,
-    flights,
     ramp,
     source_sync,
     statuses,
@@ -26,6 +25,7 @@ from media_watch_tasks.firestore import (
 )
 from media_watch_tasks.firestore.statuses import Verdict
 from media_watch_tasks.model.sources import DirectoryTotals
+from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
 
 Patch = pytest.MonkeyPatch
 Kill = Callable[[Callable[[Patch], None], str], None]
@@ -60,21 +60,17 @@ def believes_the_record_of_the_catalog_alone(patch: Patch) -> None:
 
 @killed_by("faults.py::test_what_failed_in_the_middle_is_written_by_the_next_sync")
 def moves_the_watermark_before_the_documents(patch: Patch) -> None:
-    follow = source_sync.SourceRun._follow
+    take_over = watermark.Watermark.take_over
 
-    def eager(self: Any, *, full: bool) -> None:
-        last = self._store.last_sequence()
-        if last > self._progress.sequence:
-            started = self._progress
-            self._record(attrs.evolve(started, sequence=last, phase="steady"))
-            self._progress = started
-        patch.setattr(source_sync.SourceRun, "_move", lambda *_arguments, **_options: None)
-        follow(self, full=full)
+    def eager(self: Any, progress: watermark.Progress, flights: int, **options: Any) -> Any:
+        done = attrs.evolve(progress, sequence=self._bookmarks.last_sequence(), phase="steady")
+        return take_over(self, done, flights, **options)
 
-    patch.setattr(source_sync.SourceRun, "_follow", eager)
+    patch.setattr(watermark.Watermark, "take_over", eager)
+    patch.setattr(source_sync.SourceRun, "_move", lambda *_arguments, **_options: None)
 
 
-@killed_by("faults.py::test_faults_of_every_kind_at_random_end_with_an_equal_catalog")
+@killed_by("faults.py::test_what_is_committed_before_a_failure_is_not_written_again")
 def loses_batches_that_failed(patch: Patch) -> None:
     """What BulkWriter does."""
     count = source_sync.SourceRun._count
@@ -87,9 +83,9 @@ def loses_batches_that_failed(patch: Patch) -> None:
 
 @killed_by("writing.py::test_a_poison_document_never_blocks_the_499_beside_it")
 def fails_the_whole_batch(patch: Patch) -> None:
-    def write(self: Any, batch: Any, *, cancel: Any = None, gate: Any = None) -> Iterator[Any]:
+    def write(self: Any, batch: Any, *, cancel: Any = None, gate: Any = None, guard: Any = None) -> Iterator[Any]:
         try:
-            left_out = self._send(list(batch), cancel, gate)
+            left_out = self._send(list(batch), cancel, gate, guard)
         except MediaWatchError as error:
             yield from (writer.WriteResult(each, error) for each in batch)
         else:
@@ -117,7 +113,7 @@ def takes_refused_credentials_for_a_refused_document(patch: Patch) -> None:
     )  # fmt: skip
 
 
-@killed_by("faults.py::test_a_commit_that_is_applied_late_never_overwrites_newer_contents")
+@killed_by("faults.py::test_a_commit_that_is_applied_late_never_overwrites_a_newer_version")
 def knows_no_doubt(patch: Patch) -> None:
     patch.setattr(doubts.Doubts, "wait", lambda *_arguments, **_options: None)
 
@@ -150,14 +146,13 @@ def grows_while_nothing_is_written(patch: Patch) -> None:
 
 @killed_by("writing.py::test_several_commits_fly_at_once_and_no_more_than_asked_for")
 def flies_without_limit(patch: Patch) -> None:
-    fly = flights.fly
-    patch.setattr(source_sync, "fly", lambda *args, flights, **rest: fly(*args, flights=8, **rest))
+    take_over = watermark.Watermark.take_over
+    patch.setattr(
+        watermark.Watermark, "take_over", lambda self, progress, _flights, **rest: take_over(self, progress, 8, **rest)
+    )
 
 
-@killed_by(
-    "sync.py::test_parents_hold_absolute_counts_and_go_with_their_last_content",
-    "killed.py::test_after_a_kill_the_next_sync_ends_with_an_equal_catalog",
-)
+@killed_by("sync.py::test_parents_hold_absolute_counts_and_go_with_their_last_content")
 def forgets_the_parents(patch: Patch) -> None:
     patch.setattr(contents.Contents, "parent_writes", lambda _self, _parents: iter(()))
 
@@ -196,12 +191,70 @@ def writes_in_a_dry_run(patch: Patch) -> None:
 def overwrites_the_record_of_another_sync(patch: Patch) -> None:
     move = watermark.Watermark.move
 
-    def blind(self: Any, progress: Any, *, cancel: Any) -> None:
+    def blind(self: Any, progress: Any, *, cancel: Any) -> Any:
         document = self._connection.get([self.path]).get(self.path)
         self._update_time = None if document is None else document.update_time
-        move(self, progress, cancel=cancel)
+        return move(self, progress, cancel=cancel)
 
     patch.setattr(watermark.Watermark, "move", blind)
+
+
+@killed_by(
+    "overtaken.py::test_what_an_overtaken_run_has_on_its_way_is_refused",
+    "overtaken.py::test_a_commit_that_arrives_after_its_sender_was_killed_is_refused",
+)
+def sends_without_a_guard(patch: Patch) -> None:
+    write = writer.Writer.write
+
+    def unguarded(self: Any, batch: Any, *, cancel: Any = None, gate: Any = None, guard: Any = None) -> Iterator[Any]:
+        del guard
+        return write(self, batch, cancel=cancel, gate=gate)
+
+    patch.setattr(writer.Writer, "write", unguarded)
+
+
+@killed_by("overtaken.py::test_a_run_that_did_not_end_leaves_a_fence_that_the_next_one_removes")
+def leaves_the_fence_of_a_dead_run(patch: Patch) -> None:
+    take_over = watermark.Watermark.take_over
+
+    def polite(self: Any, *arguments: Any, **options: Any) -> Any:
+        self._standing = ()
+        return take_over(self, *arguments, **options)
+
+    patch.setattr(watermark.Watermark, "take_over", polite)
+
+
+@killed_by("sync.py::test_of_two_syncs_at_once_one_is_told_and_the_catalog_ends_right")
+def forgets_the_record_of_the_other_sync(patch: Patch) -> None:
+    save = SqliteMediaStateStore.save_bookmark
+    patch.setattr(
+        SqliteMediaStateStore,
+        "save_bookmark",
+        lambda self, reader, state: save(self, reader, {"records": state["records"][:1]}),
+    )
+
+
+@killed_by("sync.py::test_what_went_while_the_first_sync_was_cut_off_is_deleted_by_the_next")
+def follows_no_tombstones_in_a_first_sync(patch: Patch) -> None:
+    planned = source_sync.SourceRun._planned
+
+    def living(self: Any, *, full: bool) -> Any:
+        for each in planned(self, full=full):
+            if not full or each.message.HasField("update"):
+                yield each
+
+    patch.setattr(source_sync.SourceRun, "_planned", living)
+
+
+@killed_by("sync.py::test_parents_of_what_went_while_the_first_sync_was_cut_off_go_too")
+def counts_only_what_stands_at_the_end_of_a_first_sync(patch: Patch) -> None:
+    finish = source_sync.SourceRun._finish
+
+    def hasty(self: Any, places: Any) -> Any:
+        self._touched.clear()
+        return finish(self, places)
+
+    patch.setattr(source_sync.SourceRun, "_finish", hasty)
 
 
 @killed_by("uploader.py::test_an_answer_that_was_lost_is_found_and_nothing_is_written_twice")
@@ -233,12 +286,9 @@ def takes_any_document_for_proof(patch: Patch) -> None:
     )
 
 
-@killed_by("uploader.py::test_bytes_that_are_delivered_are_not_sent_again_for_their_document")
-def sends_the_bytes_again(patch: Patch) -> None:
-    def deliver(chained: Any, media: Any, context: Any) -> Any:
-        return chained.upload(media, context)
-
-    patch.setattr(uploader, "deliver_first", deliver)
+@killed_by("uploader.py::test_a_receipt_of_an_earlier_document_is_not_taken_for_that_of_the_bytes")
+def takes_any_earlier_receipt_for_that_of_the_bytes(patch: Patch) -> None:
+    patch.setattr(uploader.FirestoreUploader, "_delivered_before", lambda _self, context: context.previous)
 
 
 @pytest.fixture(scope="session")

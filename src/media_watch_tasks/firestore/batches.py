@@ -7,11 +7,10 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Limits", "PlannedWrite", "packed"]
+__all__ = ["FENCED", "Limits", "PlannedWrite", "packed"]
 
-
-_ENVELOPE = 1_024
-"""Bytes of a request beside its writes: the name of the database."""
+_ENVELOPE = 4_096
+"""Bytes of a request beside its writes: the name of the database, a guard."""
 _FRAME = 8
 """Bytes around each write, at most."""
 
@@ -23,6 +22,10 @@ class Limits:
     documents: int = 500
     size: int = 3 * 1024 * 1024
     """Bytes of the messages on the wire."""
+
+
+FENCED = Limits(documents=499)
+"""Where each commit holds a guard as well."""
 
 
 @attrs.frozen(eq=False)

@@ -78,6 +78,12 @@ class Connection:
         """The removal of a document."""
         return self._encoding.delete_write(self.database.root, path)
 
+    def guard_write(self, path: str) -> Any:  # noqa: ANN401 - a Write message
+        """A write that is applied, with its whole commit, only while this empty document exists."""
+        write = self.plain_write(path, {})
+        write.current_document.exists = True
+        return write
+
     def digest_of(self, message: Any) -> str:  # noqa: ANN401 - a Document message
         """64 hex digits that tell the contents of documents apart."""
         return self._encoding.digest_of(message.fields)

@@ -36,7 +36,7 @@ class CatalogEntry:
     key: str | None = None
     """The idempotency key of the upload."""
     receipt: UploadReceipt | None = None
-    """Of the uploader that delivered the bytes, where one is chained."""
+    """Of the uploader that delivered the bytes, where one came before (`Then`)."""
     first_seen_ns: int | None = None
     missing_since_ns: int | None = None
     """Wall time at which it was found to be gone; None while it is present."""

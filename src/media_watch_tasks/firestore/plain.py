@@ -11,7 +11,7 @@ from media_watch_tasks.model.identity import display_text
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.uploads import UploadReceipt
 
-__all__ = ["clean_text", "plain_metadata", "plain_receipt", "receipt_of"]
+__all__ = ["clean_text", "plain_metadata", "plain_receipt"]
 
 _INT64 = range(-(2**63), 2**63)
 _LONGEST_KEY = 1_500
@@ -32,12 +32,6 @@ def plain_metadata(metadata: MediaMetadata) -> dict[str, Any]:
 def plain_receipt(receipt: UploadReceipt) -> dict[str, Any]:
     """What is known of the delivery, under the names of `UploadReceipt`."""
     return _plain_fields(receipt)
-
-
-def receipt_of(data: Mapping[str, Any]) -> UploadReceipt:
-    """The receipt of which `plain_receipt` made the map."""
-    known = {field.name for field in attrs.fields(UploadReceipt)}
-    return UploadReceipt(**{name: value for name, value in data.items() if name in known})
 
 
 def _plain_fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any attrs value

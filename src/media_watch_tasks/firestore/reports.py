@@ -38,7 +38,7 @@ class SourceSync:
     reads: int = 0
     """Documents read from Firestore."""
     writes: int = 0
-    """Documents written to and deleted from Firestore, the record of the sync itself included."""
+    """Documents written to and deleted from Firestore, the record of the sync and its fence included."""
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import attrs
 
@@ -11,9 +12,10 @@ from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed
 from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import MediaWatchError, OperationCancelled, PermanentError
-from media_watch_tasks.firestore.batches import Limits, PlannedWrite, packed
+from media_watch_tasks.firestore.batches import FENCED, PlannedWrite, packed
 from media_watch_tasks.firestore.connection import Connection
 from media_watch_tasks.firestore.contents import Contents, Subject
+from media_watch_tasks.firestore.fence import Fence
 from media_watch_tasks.firestore.flights import fly
 from media_watch_tasks.firestore.leftovers import Leftover, is_empty, leftovers
 from media_watch_tasks.firestore.reports import Refusal, SourceSync
@@ -64,6 +66,7 @@ class SourceRun:
         self._complete = knows_everything(store, source_id)
         self._watermark = Watermark(connection, store, source_id)
         self._progress = Progress()
+        self._fence: Fence | None = None
         self._touched: dict[bytes, None] = {}
         self._refused: list[Refusal] = []
         self._seen = 0
@@ -92,7 +95,7 @@ class SourceRun:
             if full and self._complete:
                 reads += self._finish(places)
             elif self._seen > started:
-                self._move(self._seen, full=full)
+                self._move(self._seen, full=full, last=True)
             if full and not self._complete:
                 self._held = INCOMPLETE
         except OperationCancelled:
@@ -124,10 +127,11 @@ class SourceRun:
                 if self._unsaved >= _MOVE_EVERY and not self._dry_run:
                     self._move(committed, full=full)
         except MediaWatchError:
-            # What is committed need not be written again. Where nothing can be written, this fails too.
+            # What is committed need not be written again, and what is in doubt is refused from here on. Where nothing
+            # can be written, this fails too.
             if committed > self._progress.sequence and not self._dry_run:
                 with contextlib.suppress(MediaWatchError):
-                    self._move(committed, full=full)
+                    self._move(committed, full=full, last=True)
             raise
 
     def _planned(self, *, full: bool) -> Iterator[PlannedWrite]:
@@ -178,7 +182,8 @@ class SourceRun:
                     phase="steady",
                     signature=self._progress.signature,
                     places=self._contents.places,
-                )
+                ),
+                last=True,
             )
         return reads
 
@@ -187,7 +192,7 @@ class SourceRun:
             shown = each.path if each.asset_id is None else display_text(each.asset_id)
             yield PlannedWrite(self._connection.delete_write(each.path), Subject(shown))
 
-    def _move(self, sequence: int, *, full: bool = False) -> None:
+    def _move(self, sequence: int, *, full: bool = False, last: bool = False) -> None:
         """Every change up to this sequence is in the catalog, once the parents of what was touched are."""
         if not full:
             mapping = self._contents.mapping
@@ -195,13 +200,13 @@ class SourceRun:
             self._touched.clear()
             self._write_parents(list(touched))
         if not self._dry_run:
-            self._record(attrs.evolve(self._progress, sequence=sequence))
+            self._record(attrs.evolve(self._progress, sequence=sequence), last=last)
 
-    def _record(self, progress: Progress) -> None:
-        self._watermark.move(progress, cancel=None)
+    def _record(self, progress: Progress, *, last: bool = False) -> None:
+        record = self._watermark.end if last else self._watermark.move
+        self._writes += record(progress, cancel=None)
         self._progress = progress
         self._unsaved = 0
-        self._writes += 1
 
     def _write_parents(self, parents: Sequence[str]) -> None:
         def planned() -> Iterator[PlannedWrite]:
@@ -216,16 +221,25 @@ class SourceRun:
 
     def _fly(self, writes: Iterator[PlannedWrite]) -> Iterator[list[WriteResult]]:
         """Write; the results of each batch in order. Raises the first error that is not a single document's."""
-        batches = packed(writes, Limits())
+        batches = packed(writes, FENCED)
+        begun = list(islice(batches, 2))
+        if not begun:
+            return
+        batches = chain(begun, batches)
         if self._dry_run:
             landed: Generator[list[WriteResult], None, None] = (
                 [WriteResult(write) for write in batch] for batch in batches
             )
         else:
-            landed = fly(self._connection.writer, batches, flights=self._flights, cancel=self._cancel)
+            if self._fence is None:
+                flights = 1 if len(begun) == 1 else self._flights
+                self._fence = self._watermark.take_over(self._progress, flights, cancel=self._cancel)
+                self._writes += 1 + flights
+            landed = fly(self._connection.writer, batches, fence=self._fence, cancel=self._cancel)
         # Closed here and now: commits that are in the air must have ended before another run begins.
         with contextlib.closing(landed):
             for results in landed:
+                self._writes += not self._dry_run  # the guard
                 for result in results:
                     self._count(result)
                 yield results

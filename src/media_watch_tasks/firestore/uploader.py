@@ -15,20 +15,12 @@ from media_watch_tasks.abc.uploader import (
     Checks,
     FindsExisting,
     UploadContext,
-    Uploader,
     Verifies,
 )
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import AssetChanged, ConfigurationError, PermanentError
 from media_watch_tasks.firestore.batches import Limits, PlannedWrite, packed
-from media_watch_tasks.firestore.chain import (
-    CHAINED_DETAIL,
-    chained_receipt,
-    deliver_first,
-    find_first,
-    receipt_text,
-)
 from media_watch_tasks.firestore.connection import DEFAULT_TIMEOUT, KEY_FIELD, Connection
 from media_watch_tasks.firestore.documents import CatalogEntry, DocumentMapping
 from media_watch_tasks.firestore.limits import check_path
@@ -41,8 +33,9 @@ from media_watch_tasks.model.uploads import Stage, UploadOutcome, UploadReceipt
 __all__ = ["FirestoreUploader"]
 
 _CHUNK = 1 << 20
-_CHAINED_BATCH = 20
 _CHECK_PATH = "_sync_metadata/check"
+_DATABASE = "database"
+"""The detail of our receipts that tells them from those of other uploaders."""
 
 
 @attrs.frozen(eq=False)
@@ -55,7 +48,7 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
     """Writes a document for each file: its names, size, times, tags and metadata; not its bytes.
 
         FirestoreUploader(project="archive")
-        FirestoreUploader(client, chained=S3Uploader(...))     # the bytes to S3, its receipt into the document
+        Then(S3Uploader(...), FirestoreUploader(client))     # the bytes to S3, its receipt into the document
 
     Every document is written whole, under an id that depends on the file alone: written twice it is the same. It holds
     the idempotency key, by which an upload whose answer was lost is found. A document that Firestore refuses fails
@@ -67,9 +60,8 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
         database: for a client of its own; else `(default)`.
         credentials_file: a service-account file for a client of its own; else the application default credentials.
         mapping: which document, and what is in it.
-        chained: an uploader that gets the bytes first; closed with this one.
         hash_content: read every file to store its SHA-256. Without it, a hash is stored where it is known.
-        batch_size: files in a call, 500 by default; 20 with `chained`, as documents are written once all are sent.
+        batch_size: files in a call.
         ramp: limits the rate of writes, by default to 500 a second and half as many more every 5 minutes; None does
             not. One may be shared by all that write to a database.
         timeout: of one call.
@@ -89,15 +81,14 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
         database: str | None = None,
         credentials_file: str | None = None,
         mapping: DocumentMapping = DocumentMapping(),  # noqa: B008 - stateless
-        chained: Uploader | None = None,
         hash_content: bool = False,
-        batch_size: int | None = None,
+        batch_size: int = 500,
         ramp: WriteRamp | Literal["default"] | None = "default",
         timeout: timedelta = DEFAULT_TIMEOUT,
         clock: Clock | None = None,
     ) -> None:
         self._limits = Limits()
-        if batch_size is not None and not 1 <= batch_size <= self._limits.documents:
+        if not 1 <= batch_size <= self._limits.documents:
             raise ConfigurationError(
                 f"FirestoreUploader: batch_size is from 1 to {self._limits.documents}, not {batch_size}"
             )
@@ -112,16 +103,15 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
             user="FirestoreUploader",
         )
         self._mapping = mapping
-        self._chained = chained
         self._hash_content = hash_content
-        self._batch_size = batch_size or (self._limits.documents if chained is None else _CHAINED_BATCH)
+        self._batch_size = batch_size
+        self._details = {_DATABASE: self._connection.name}
 
     @property
     def destination_id(self) -> str:
-        """Project, database and collections; with the chained destination's id where there is one."""
+        """Project, database and collections."""
         places = ",".join("/".join(each) for each in self._mapping.collections)
-        name = f"firestore:{self._connection.name}:{places}"
-        return name if self._chained is None else f"{name}+{self._chained.destination_id}"
+        return f"firestore:{self._connection.name}:{places}"
 
     @property
     def max_batch_size(self) -> int:
@@ -151,26 +141,22 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
                     yield UploadOutcome(key, error=result.error)
 
     def find_existing(self, media: ResolvedMedia, context: UploadContext) -> UploadReceipt | None:
-        """The receipt if the document of the file holds this key, and the chained destination has the file."""
+        """The receipt if the document of the file holds this key."""
         path = self._mapping.path(media.asset.source_id, media.asset.asset_id)
         if path is None:
             return None
         check_path(path)
-        delivered = None
-        if self._chained is not None:
-            delivered = find_first(self._chained, media, context)
-            if delivered is None:
-                return None
         document = self._connection.get([path], cancel=context.cancel).get(path)
         if document is None:
             return None
         fields = self._connection.plain_fields(document)
         if fields.get(KEY_FIELD) != context.key:
             return None
-        return self._receipt(path, media, self._connection.digest_of(document), delivered, digest=fields.get("sha256"))
+        return self._receipt(path, media, self._connection.digest_of(document), digest=fields.get("sha256"))
 
     def verify(self, media: ResolvedMedia | None, receipt: UploadReceipt) -> bool:
-        """True if the document stands there as it was written, and the chained destination says the same of its own."""
+        """True if the document stands there as it was written."""
+        del media
         path = receipt.remote_id
         if not path or receipt.etag is None:
             return False
@@ -179,41 +165,30 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
         except PermanentError:
             return False
         document = self._connection.get([path]).get(path)
-        if document is None or self._connection.digest_of(document) != receipt.etag:
-            return False
-        inner = chained_receipt(receipt)
-        if inner is None or not isinstance(self._chained, Verifies):
-            return True
-        return self._chained.verify(media, inner)
+        return document is not None and self._connection.digest_of(document) == receipt.etag
 
     def check(self) -> None:
         """Reach the database and see that writing is allowed, by removing a document that is not there."""
         connection = self._connection
         write = connection.delete_write(_CHECK_PATH)
         connection.calls.run(lambda: connection.database.commit([write]), doing="the database cannot be written to")
-        if isinstance(self._chained, Checks):
-            self._chained.check()
 
     def close(self) -> None:
-        """Close the client if it was made here, and the chained uploader."""
-        try:
-            if self._chained is not None:
-                self._chained.close()
-        finally:
-            self._connection.close()
+        """Close the client if it was made here."""
+        self._connection.close()
 
     def _prepare(self, item: BatchItem) -> PlannedWrite | UploadReceipt:
         media, context = item.media, item.context
         context.progress(0, stage=Stage.INITIALISE)
         path = self._mapping.path(media.asset.source_id, media.asset.asset_id)
-        if path is not None:
-            check_path(path)  # before bytes are sent for a document that can never be written
-        delivered = None if self._chained is None else deliver_first(self._chained, media, context)
-        digest = media.sha256 or (delivered.sha256 if delivered is not None else None)
-        if digest is None and self._hash_content and self._chained is None:
-            digest = _hash_of(media, context)
         if path is None:
-            return delivered or UploadReceipt(size=media.size, details={"left_out": "the mapping names no document"})
+            left_out = {**self._details, "left_out": "the mapping names no document"}
+            return UploadReceipt(size=media.size, details=left_out)
+        check_path(path)  # before the file is read for a document that can never be written
+        delivered = self._delivered_before(context)
+        digest = media.sha256 or (delivered.sha256 if delivered is not None else None)
+        if digest is None and self._hash_content:
+            digest = _hash_of(media, context)
         entry = CatalogEntry(
             asset=media.asset,
             metadata=media.metadata,
@@ -223,15 +198,18 @@ class FirestoreUploader(BatchUploader, FindsExisting, Verifies, Checks):
             receipt=delivered,
         )
         message = self._connection.set_write(path, self._mapping, entry)
-        receipt = self._receipt(path, media, self._connection.digest_of(message.update), delivered, digest=digest)
+        receipt = self._receipt(path, media, self._connection.digest_of(message.update), digest=digest)
         context.progress(media.size, stage=Stage.FINALISE)
         return PlannedWrite(message, _Prepared(item, receipt))
 
-    def _receipt(
-        self, path: str, media: ResolvedMedia, etag: str, delivered: UploadReceipt | None, *, digest: str | None
-    ) -> UploadReceipt:
-        details = {} if delivered is None else {CHAINED_DETAIL: receipt_text(delivered)}
-        return UploadReceipt(path, size=media.size, sha256=digest, etag=etag, details=details)
+    def _delivered_before(self, context: UploadContext) -> UploadReceipt | None:
+        """The receipt of the uploader before this one; a receipt of our own is that of an earlier version."""
+        previous = context.previous
+        ours = previous is not None and previous.details.get(_DATABASE) == self._connection.name
+        return None if ours else previous
+
+    def _receipt(self, path: str, media: ResolvedMedia, etag: str, *, digest: str | None) -> UploadReceipt:
+        return UploadReceipt(path, size=media.size, sha256=digest, etag=etag, details=self._details)
 
 
 def _confirmed(writes: Sequence[PlannedWrite]) -> list[WriteResult]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
+from media_watch_tasks.abc.change_feed import Bookmarks
 from media_watch_tasks.abc.stores import MediaStateStore
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import PermanentError
-from media_watch_tasks.firestore.batches import Limits, PlannedWrite, packed
+from media_watch_tasks.firestore.batches import FENCED, PlannedWrite, packed
 from media_watch_tasks.firestore.connection import Connection
 from media_watch_tasks.firestore.contents import Contents, Subject
 from media_watch_tasks.firestore.flights import fly
 from media_watch_tasks.firestore.leftovers import leftovers
 from media_watch_tasks.firestore.reports import Refusal, SourceComparison
 from media_watch_tasks.firestore.source_sync import knows_everything
+from media_watch_tasks.firestore.watermark import Watermark
 
 __all__ = ["compare"]
 
@@ -33,7 +35,11 @@ def compare(
     cancel: CancelToken | None,
 ) -> SourceComparison:
     """What differs between the catalog and the database for one source; mended if asked for."""
+    assert isinstance(store, Bookmarks)  # noqa: S101 - the constructor of the sync has seen to it
     comparison = _Comparison(connection, cancel)
+    # Before anything else is read: where another sync writes meanwhile, nothing of this may be written over it.
+    watermark = Watermark(connection, store, source_id)
+    progress, _ = watermark.read(contents.signature, cancel=cancel)
     found, _ = leftovers(connection, contents, store, source_id, contents.places, cancel=cancel)
     unexpected = [
         PlannedWrite(connection.delete_write(each.path), Subject(each.path)) for each in found
@@ -42,13 +48,16 @@ def compare(
     # As in a sync: nothing is taken for gone before a scan was complete.
     removed = unexpected if knows_everything(store, source_id) else []
     wrong = chain(comparison.wrong(wanted), removed)
-    if repair:
-        for results in fly(connection.writer, packed(wrong, Limits()), flights=flights, cancel=cancel):
+    batches = packed(wrong, FENCED)
+    first = next(batches, None)
+    if repair and first is not None:
+        fence = watermark.take_over(progress, flights, cancel=cancel)
+        for results in fly(connection.writer, chain((first,), batches), fence=fence, cancel=cancel):
             for result in results:
                 comparison.note_repair(result.write, result.error)
-    else:
-        for _ in wrong:
-            pass
+        watermark.end(progress, cancel=cancel)
+    for _ in batches:
+        pass
     return SourceComparison(
         source_id=source_id,
         checked=comparison.checked,

@@ -1,8 +1,8 @@
 """How far the catalog is: recorded in the database and beside the catalog, and believed only where both agree.
 
-Each record bears a token. The database keeps the latest token and the one before; the catalog keeps the one that was
-written last. A token that the database does not know means another history: a database or a catalog that came back from
-a backup, or a second database that writes the same catalog. Nothing is taken for granted then, and everything written.
+Each record bears a token. The database keeps the latest ones; the catalog keeps the one that was written last. A token
+that the database does not know means another history: a database or a catalog that came back from a backup, or a second
+database that writes the same catalog. Nothing is taken for granted then, and everything written.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from media_watch_tasks.abc.change_feed import Bookmarks
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import DestinationOfflineError, TransientError
 from media_watch_tasks.firestore.connection import Connection
+from media_watch_tasks.firestore.fence import Fence
 from media_watch_tasks.firestore.names import folder_to_id, source_name
 
 __all__ = ["METADATA", "Progress", "Watermark"]
@@ -51,6 +52,10 @@ class Watermark:
         self.path = f"{METADATA}/{folder_to_id(source_name(source_id).encode('utf-8'))}"
         self._token: str | None = None
         self._update_time: Any = None
+        self._standing: tuple[str, ...] = ()
+        """Ids of the fence that the record names: ours, or that of a run that did not end."""
+        self._fence: tuple[str, ...] = ()
+        """Those of ours."""
 
     def read(self, signature: str, *, cancel: CancelToken | None) -> tuple[Progress, str | None]:
         """How far the catalog is, and why it has to be written in full, if it has. Reads one document."""
@@ -60,7 +65,8 @@ class Watermark:
         self._update_time = document.update_time
         fields = self._connection.plain_fields(document)
         self._token = fields.get("token")
-        old = tuple(each for each in str(fields.get("places", "")).split("\n") if each)
+        self._standing = _lines(fields.get("fence"))
+        old = _lines(fields.get("places"))
         progress = self._known(self._token)
         if progress is None:
             return Progress(places=old), "the record of the catalog is not that of this database"
@@ -70,16 +76,31 @@ class Watermark:
             return progress, "the first sync has not ended"
         return progress, None
 
-    def move(self, progress: Progress, *, cancel: CancelToken | None) -> None:
-        """Record that every change up to here is in the catalog; the caller has committed them.
+    def take_over(self, progress: Progress, flights: int, *, cancel: CancelToken | None) -> Fence:
+        """Put up a fence for so many commits at once, in the place of one that a run before has left standing.
+
+        Raises `TransientError` where another sync has written since the record was read.
+        """
+        self._fence = tuple(uuid.uuid4().hex for _ in range(flights))
+        self.move(progress, cancel=cancel)
+        return Fence([self._connection.guard_write(self._fence_path(name)) for name in self._fence])
+
+    def end(self, progress: Progress, *, cancel: CancelToken | None) -> int:
+        """As `move`, after which nothing of this run can be written any more."""
+        self._fence = ()
+        return self.move(progress, cancel=cancel)
+
+    def move(self, progress: Progress, *, cancel: CancelToken | None) -> int:
+        """Record that every change up to here is in the catalog; the caller has committed them. Documents written.
 
         The database first, on its disk, where the record counts only once the catalog bears its token.
 
-        Raises `TransientError` where another sync has written the catalog meanwhile; the next one writes it in full.
+        Raises `TransientError` where another sync has written the catalog meanwhile.
         """
         token = uuid.uuid4().hex
-        known = self._bookmarks.bookmark(self._reader) or {}
-        kept = [each for each in known.get("records", []) if each["token"] == self._token]
+        known = (self._bookmarks.bookmark(self._reader) or {}).get("records", [])
+        # The latest one too: it is that of the other sync, if there is one.
+        kept = [each for number, each in enumerate(known) if number == 0 or each["token"] == self._token]
         self._bookmarks.save_bookmark(self._reader, {"records": [_record(token, progress), *kept]})
         write = self._connection.plain_write(
             self.path,
@@ -89,6 +110,7 @@ class Watermark:
                 "phase": progress.phase,
                 "signature": progress.signature,
                 "places": "\n".join(progress.places),
+                "fence": "\n".join(self._fence),
                 "token": token,
             },
         )
@@ -96,13 +118,21 @@ class Watermark:
             write.current_document.exists = False
         else:
             write.current_document.update_time.CopyFrom(self._update_time)
+        put_up = [name for name in self._fence if name not in self._standing]
+        taken_down = [name for name in self._standing if name not in self._fence]
+        writes = [
+            write,
+            *(self._connection.plain_write(self._fence_path(name), {}) for name in put_up),
+            *(self._connection.delete_write(self._fence_path(name)) for name in taken_down),
+        ]
         try:
-            (self._update_time,) = self._connection.calls.run(
-                lambda: self._connection.database.commit([write]), doing="the record of the sync", cancel=cancel
+            self._update_time, *_ = self._connection.calls.run(
+                lambda: self._connection.database.commit(writes), doing="the record of the sync", cancel=cancel
             )
         except DestinationOfflineError as error:
             self._settle(token, error, cancel)
-        self._token = token
+        self._token, self._standing = token, self._fence
+        return len(writes)
 
     def _settle(self, token: str, error: Exception, cancel: CancelToken | None) -> None:
         """The record had changed: by this very call, whose first answer was lost, or by another sync."""
@@ -111,15 +141,22 @@ class Watermark:
             self._update_time = document.update_time
             return
         raise TransientError(
-            f"another sync has written the catalog of {self._source_id} meanwhile: run one at a time; the next one "
-            "writes everything"
+            f"another sync has written the catalog of {self._source_id} meanwhile; run one at a time, and the next one "
+            "goes on"
         ) from error
+
+    def _fence_path(self, name: str) -> str:
+        return f"{self.path}/fence/{name}"
 
     def _known(self, token: str | None) -> Progress | None:
         for record in (self._bookmarks.bookmark(self._reader) or {}).get("records", []):
             if record["token"] == token:
                 return _progress(record)
         return None
+
+
+def _lines(text: object) -> tuple[str, ...]:
+    return tuple(each for each in str(text or "").split("\n") if each)
 
 
 def _record(token: str, progress: Progress) -> dict[str, Any]:

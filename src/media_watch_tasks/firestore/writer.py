@@ -94,9 +94,14 @@ class Writer:
         self._doubts = Doubts(calls.clock, grace=grace)
 
     def write(
-        self, batch: Sequence[PlannedWrite], *, cancel: CancelToken | None = None, gate: Gate | None = None
+        self,
+        batch: Sequence[PlannedWrite],
+        *,
+        cancel: CancelToken | None = None,
+        gate: Gate | None = None,
+        guard: Any = None,  # noqa: ANN401 - a Write message
     ) -> Iterator[WriteResult]:
-        """Write the batch; one result for each write, in any order.
+        """Write the batch; one result for each write, in any order. `guard` is one more write of every commit.
 
         Where a document is refused the batch is taken apart, so that it is refused alone: its result holds
         `PermanentError`. Any other error means all that is not yet applied: it may have been applied nevertheless.
@@ -105,7 +110,7 @@ class Writer:
         while pending:
             part = pending.pop()
             try:
-                left_out = self._send(part, cancel, gate)
+                left_out = self._send(part, cancel, gate, guard)
             except PermanentError as error:
                 if len(part) > 1:
                     middle = len(part) // 2
@@ -119,9 +124,16 @@ class Writer:
                 refused = {id(result.write) for result in left_out}
                 yield from (WriteResult(write) for write in part if id(write) not in refused)
 
-    def _send(self, part: list[PlannedWrite], cancel: CancelToken | None, gate: Gate | None) -> list[WriteResult]:
+    def _send(
+        self,
+        part: list[PlannedWrite],
+        cancel: CancelToken | None,
+        gate: Gate | None,
+        guard: Any,  # noqa: ANN401 - as above
+    ) -> list[WriteResult]:
         """Commit the part without what the gate has taken out, which is returned."""
         left_out: list[WriteResult] = []
+        guards = () if guard is None else (guard,)
 
         def attempt() -> None:
             if cancel is not None:
@@ -138,7 +150,7 @@ class Writer:
             if self._ramp is not None:
                 self._ramp.acquire(len(kept), cancel=cancel)
             try:
-                self._commit([write.message for write in kept])
+                self._commit([*(write.message for write in kept), *guards])
             except self._calls.errors as error:
                 verdict = self._calls.verdict(error)
                 if verdict is Verdict.AGAIN:

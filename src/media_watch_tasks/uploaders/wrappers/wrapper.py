@@ -21,7 +21,7 @@ from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import UploadReceipt
 
-__all__ = ["Wrapper"]
+__all__ = ["Wrapper", "class_with"]
 
 
 class Wrapper(Uploader):
@@ -48,7 +48,7 @@ class Wrapper(Uploader):
                 " each part"
             )
         shared = tuple(capability for capability in cls.passes_on if isinstance(inner, capability))
-        made: Self = super().__new__(_class_with(cls, shared))
+        made: Self = super().__new__(class_with(cls, shared))
         return made
 
     def __init__(self, inner: Uploader) -> None:
@@ -120,7 +120,7 @@ _PASSING: dict[type, type[Wrapper]] = {
 
 
 @functools.cache
-def _class_with(cls: type[Any], capabilities: tuple[type, ...]) -> type[Any]:
-    # What the subclass defines itself comes first.
+def class_with(cls: type[Any], capabilities: tuple[type, ...]) -> type[Any]:
+    """The class of a wrapper with more capabilities; what the class defines itself comes first."""
     bases = (cls, *(_PASSING[capability] for capability in capabilities if not issubclass(cls, capability)))
     return type(cls.__name__, bases, {"__module__": cls.__module__, "__doc__": cls.__doc__})
