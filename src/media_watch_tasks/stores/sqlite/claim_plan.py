@@ -32,6 +32,7 @@ WHERE id {ids} AND (SELECT names_version FROM task_store) = ?11
 RETURNING -priority, due_ns, id, token, lane, asset_id, size, mtime_ns, key, tags, enqueued_ns, live_since_ns, attempts,
     crashes, begins, error, resume_state
 """
+_ID_OF = "SELECT id FROM ({pick})"
 TAKE_CHOSEN = _TAKE.format(ids="IN (SELECT value FROM json_each(?1))")
 """UPDATE that claims the tasks of a JSON array of ids, which takes the place of the limit."""
 
@@ -113,13 +114,14 @@ def _make(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
             pauses[route.destination_id] = pause
     lanes = (*free, *(lane for of_destination in half_open.values() for lane in of_destination))
     picks = _picks(free, request)
-    one = request.alone or request.limit == 1  # needs no table for a list of ids
+    simple = len(picks) == 1 and not half_open
+    is_among = "=" if request.alone or request.limit == 1 else "IN"  # a single one needs no table of ids
     return ClaimPlan(
         lanes=lanes,
         look=_LOOK.format(lanes=_listed(lanes)),
         promote=_PROMOTE,
         pull_in=_PULL_IN.format(lanes=_listed(lanes)),
-        take=_TAKE.format(ids=f"{'=' if one else 'IN'} (SELECT id FROM ({picks[0]}))") if len(picks) == 1 and not half_open else None,  # noqa: S608
+        take=_TAKE.format(ids=f"{is_among} ({_ID_OF.format(pick=picks[0])})") if simple else None,
         picks=picks,
         probes=tuple(
             Probe(
