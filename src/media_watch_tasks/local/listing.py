@@ -9,7 +9,6 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import compress, islice
 from typing import NamedTuple
 
@@ -107,7 +106,6 @@ def file_portions(
     Left out: what is gone by now, what is no regular file any more, and what is smaller or larger than `sizes`.
     """
     smallest, largest = sizes[0], _INT64_MAX if sizes[1] is None else sizes[1]
-    look_here = partial(look, dir_fd=descriptor, follow_symlinks=False)
     for start in range(0, len(names) or 1, _PORTION):
         portion = names[start : start + _PORTION]
         columns = _Columns()
@@ -115,7 +113,8 @@ def file_portions(
         try:
             for first in range(0, len(portion), _BETWEEN_LOOKS):
                 cancel.raise_if_cancelled()
-                columns.add(map(look_here, portion[first : first + _BETWEEN_LOOKS]))
+                some = portion[first : first + _BETWEEN_LOOKS]
+                columns.add(look(name, dir_fd=descriptor, follow_symlinks=False) for name in some)
         except OSError:
             portion, found, failures = _one_by_one(descriptor, portion, look)
             columns = _Columns()
