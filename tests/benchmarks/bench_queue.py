@@ -46,6 +46,8 @@ WHERE id IN (
 )
 RETURNING id, asset_id, size, mtime_ns, key
 """
+_CLAIM_ONE = _CLAIM.replace("id IN (", "id = (")
+"""As the store has it for a single task: it needs no table of ids."""
 _SETTLE = "UPDATE task SET phase = 5, slot = 2, state = 3, updated_ns = ?1, begun = 0 WHERE id = ?2 AND token = ?3"
 _RECEIPT = "INSERT INTO task_receipt VALUES (?, ?, ?, ?, NULL, 1, 0, NULL)"
 
@@ -146,16 +148,20 @@ class Raw:
     def work(self, count: int, size: int) -> None:
         """As `Ours.work`."""
         execute, done = self.connection.execute, 0
+        claim = _CLAIM_ONE if size == 1 else _CLAIM
         rows: list[tuple[int]] = []
         while done < count:
             execute("BEGIN IMMEDIATE")
-            if rows:
+            if len(rows) == 1:
+                execute(_SETTLE, (time.time_ns(), rows[0][0], self.token))
+                execute(_RECEIPT, (rows[0][0], "2026/clip.mp4", 1, DIGEST))
+            elif rows:
                 now = time.time_ns()
                 self.connection.executemany(_SETTLE, [(now, row[0], self.token) for row in rows])
                 self.connection.executemany(_RECEIPT, [(row[0], "2026/clip.mp4", 1, DIGEST) for row in rows])
             done += len(rows)
             self.token += 1
-            rows = execute(_CLAIM, (self.token, now_end(), size)).fetchall() if done < count else []
+            rows = execute(claim, (self.token, now_end(), size)).fetchall() if done < count else []
             execute("COMMIT")
 
 

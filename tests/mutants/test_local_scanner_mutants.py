@@ -146,17 +146,17 @@ def complains_of_a_file_that_was_deleted(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by("test_no_time_of_modification_hides_a_file")
 def takes_only_recent_files(patch: pytest.MonkeyPatch) -> None:
-    right = listing._rows
+    right = listing._Columns.rows
 
-    def rows(names: list[bytes], entries: Found, smallest: int, largest: int) -> Rows:
-        found, file_ids = right(names, entries, smallest, largest)
+    def rows(columns: listing._Columns, names: list[bytes], smallest: int, largest: int) -> Rows:
+        found, file_ids = right(columns, names, smallest, largest)
         kept = [row[2] > 1_400_000_000 * NANOSECONDS for row in found]
         return (
             tuple(row for row, keep in zip(found, kept, strict=True) if keep),
             tuple(number for number, keep in zip(file_ids, kept, strict=True) if keep),
         )
 
-    patch.setattr(listing, "_rows", rows)
+    patch.setattr(listing._Columns, "rows", rows)
 
 
 @killed_by("test_since_hides_nothing_that_is_there")
@@ -220,14 +220,14 @@ def gives_a_directory_as_one_page(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by("test_a_directory_comes_in_pages_of_at_most_a_thousand")
 def loses_the_last_file_of_a_page(patch: pytest.MonkeyPatch) -> None:
-    right = listing._rows
-    patch.setattr(listing, "_rows", lambda *a: tuple(column[:999] for column in right(*a)))
+    right = listing._Columns.rows
+    patch.setattr(listing._Columns, "rows", lambda *a: tuple(column[:999] for column in right(*a)))
 
 
 @killed_by("test_a_file_keeps_its_id_where_ids_are_stable")
 def gives_every_file_the_same_id(patch: pytest.MonkeyPatch) -> None:
-    right = listing._rows
-    patch.setattr(listing, "_rows", lambda *a: (right(*a)[0], (1,) * len(right(*a)[1])))
+    right = listing._Columns.rows
+    patch.setattr(listing._Columns, "rows", lambda *a: (right(*a)[0], (1,) * len(right(*a)[1])))
 
 
 @killed_by(

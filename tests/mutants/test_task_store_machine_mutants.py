@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 
 from media_watch_tasks.model.tasks import ClaimRef, TaskState
@@ -110,7 +109,7 @@ def the_found_version_waits_for_a_scan(patch: Patch) -> None:
 
 @killed_on("OnMemory")
 def a_forced_task_is_dropped_where_one_waits(patch: Patch) -> None:
-    _wrap(patch, enqueueing, "enqueue", lambda original, book, new: original(book, attrs.evolve(new, force=False)))
+    _wrap(patch, enqueueing, "enqueue", lambda original, book, new: original(book, new._replace(force=False)))
 
 
 @killed_on("OnSqlite")

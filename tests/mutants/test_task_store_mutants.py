@@ -410,7 +410,7 @@ def force_doubles_a_running_task(patch: Patch) -> None:
 @killed_by("test_names_come_back_byte_by_byte")
 def names_are_decoded(patch: Patch) -> None:
     def around(original: Any, book: TaskBook, new: NewTask) -> Any:
-        return original(book, attrs.evolve(new, asset_id=new.asset_id.decode("utf-8", "replace").encode()))
+        return original(book, new._replace(asset_id=new.asset_id.decode("utf-8", "replace").encode()))
 
     _enqueue(patch, around)
 

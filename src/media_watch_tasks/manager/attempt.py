@@ -153,7 +153,7 @@ class Attempt:
         """The task ends without a delivery: nobody goes on with its parts, unless another worker has it by now."""
         task, ref = self._task, self._flight.claim.ref
         if self.context.resume_state and task.id in self._core.tasks.extend((ref,), lease_ns=self._core.lease_ns):
-            abort_unfinished(self._core, attrs.evolve(task, resume_state=self.context.resume_state))
+            abort_unfinished(self._core, task._replace(resume_state=self.context.resume_state))
 
     def _keep(self) -> None:
         """Keep the bytes, if they are still those of the task; from then on the upload reads what is kept."""

@@ -1,11 +1,15 @@
-"""Tasks: one per asset version and route, from enqueue to the end, and the values that move them."""
+"""Tasks: one per asset version and route, from enqueue to the end, and the values that move them.
+
+What is made for each task that goes through the queue is a named tuple, given by keyword all the same: it is made in a
+tenth of the time of a class with as many fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -63,8 +67,7 @@ class WaitReason(StrEnum):
     """An older version of the asset is running; this one follows when that has ended."""
 
 
-@attrs.frozen(kw_only=True)
-class NewTask:
+class NewTask(NamedTuple):
     """What `enqueue_if_absent` takes."""
 
     route: Route
@@ -108,34 +111,32 @@ class EnqueueOutcome(StrEnum):
 _NEW = frozenset({EnqueueOutcome.ENQUEUED, EnqueueOutcome.SUPERSEDED, EnqueueOutcome.BEHIND})
 
 
-@attrs.frozen
-class EnqueueResult:
+class EnqueueResult(NamedTuple):
     """The outcome of one `NewTask`; `task_id` is the new task, or the live one that has the key, else None."""
 
     outcome: EnqueueOutcome
     task_id: int | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Task:
+class Task(NamedTuple):
     """A snapshot of a task. Times in `_ns` are nanoseconds since 1970-01-01 UTC; the properties are datetimes."""
 
     id: int
     route: Route
     asset_id: bytes
     fingerprint: Fingerprint
-    key_bytes: bytes = attrs.field(repr=False)
+    key_bytes: bytes
     state: TaskState
-    waits_for: WaitReason | None = None
-    """Why a `pending` or `failed` task is not eligible now; None when it is."""
-    priority: int = 0
-    tags: frozenset[str] = frozenset()
-    constraints: frozenset[str] = frozenset()
     due_ns: int
     enqueued_ns: int
     live_since_ns: int
     """Enqueued, or the last `retry`: from here `expires_after` counts."""
     updated_ns: int
+    waits_for: WaitReason | None = None
+    """Why a `pending` or `failed` task is not eligible now; None when it is."""
+    priority: int = 0
+    tags: frozenset[str] = frozenset()
+    constraints: frozenset[str] = frozenset()
     attempts: int = 0
     """Attempts that ended in a failure or success since `live_since_ns`, and the one that runs."""
     crashes: int = 0
@@ -149,12 +150,16 @@ class Task:
     """Why the task is `dead` or `cancelled`: a stable word such as `source_gone`, `superseded`, `crashed`."""
     error: str | None = None
     """The last error, for people; redacted."""
-    resume_state: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    resume_state: Mapping[str, Any] | None = None
     progress: UploadProgress | None = None
     receipt: UploadReceipt | None = None
     delivered_ns: int | None = None
     replaced: bool = False
     """A newer version of the asset was delivered; this receipt answers no question any more."""
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self._fields if name not in _NOT_SHOWN)
+        return f"Task({', '.join(shown)})"
 
     @property
     def source_id(self) -> str:
@@ -207,8 +212,11 @@ class Task:
         return None if self.delivered_ns is None else from_ns(self.delivered_ns)
 
 
-@attrs.frozen
-class ClaimRef:
+_NOT_SHOWN = frozenset({"key_bytes", "resume_state"})
+"""Bytes, which `key` has for people, and what an uploader keeps for itself."""
+
+
+class ClaimRef(NamedTuple):
     """Names a claim: writes act only where both still match."""
 
     task_id: int
@@ -216,8 +224,7 @@ class ClaimRef:
     """The fencing token: of one task it grows with every claim, so that an older claim of it fences nothing."""
 
 
-@attrs.frozen
-class Claim:
+class Claim(NamedTuple):
     """A task that this worker holds until its lease ends."""
 
     task: Task

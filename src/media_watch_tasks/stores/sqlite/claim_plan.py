@@ -28,11 +28,12 @@ _NOT_THE_SUSPECT = " AND id IS NOT ?5"
 _TAKE = """
 UPDATE task SET phase = 4, state = 2, wait = NULL, token = max(token + 1, ?6), worker = ?2, boot = ?7, lease_end = ?8,
     begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
-WHERE id IN ({ids}) AND (SELECT names_version FROM task_store) = ?11
-RETURNING id, lane, asset_id, size, mtime_ns, key, priority, tags, due_ns, enqueued_ns, live_since_ns, attempts,
-    crashes, begins, error, resume_state, token
+WHERE id {ids} AND (SELECT names_version FROM task_store) = ?11
+RETURNING -priority, due_ns, id, token, lane, asset_id, size, mtime_ns, key, tags, enqueued_ns, live_since_ns, attempts,
+    crashes, begins, error, resume_state
 """
-TAKE_CHOSEN = _TAKE.format(ids="SELECT value FROM json_each(?1)")
+_ID_OF = "SELECT id FROM ({pick})"
+TAKE_CHOSEN = _TAKE.format(ids="IN (SELECT value FROM json_each(?1))")
 """UPDATE that claims the tasks of a JSON array of ids, which takes the place of the limit."""
 
 # Parameters: 1 now, 2 the latest due time there can be, 3 boot, 4 now by the boot clock, 5 the asking worker.
@@ -90,7 +91,7 @@ def plan_for(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
     """The plan for requests like this one."""
     kind = (
         *(request.routes, request.unmet, request.force, request.alone),
-        *(request.floor is None, not request.tags),
+        *(request.floor is None, not request.tags, request.limit == 1),
     )
     plan = names.plans.get(kind)
     if not isinstance(plan, ClaimPlan) or not plan.holds_at(now_ns):
@@ -113,12 +114,14 @@ def _make(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
             pauses[route.destination_id] = pause
     lanes = (*free, *(lane for of_destination in half_open.values() for lane in of_destination))
     picks = _picks(free, request)
+    simple = len(picks) == 1 and not half_open
+    is_among = "=" if request.alone or request.limit == 1 else "IN"  # a single one needs no table of ids
     return ClaimPlan(
         lanes=lanes,
         look=_LOOK.format(lanes=_listed(lanes)),
         promote=_PROMOTE,
         pull_in=_PULL_IN.format(lanes=_listed(lanes)),
-        take=_TAKE.format(ids=f"SELECT id FROM ({picks[0]})") if len(picks) == 1 and not half_open else None,  # noqa: S608
+        take=_TAKE.format(ids=f"{is_among} ({_ID_OF.format(pick=picks[0])})") if simple else None,
         picks=picks,
         probes=tuple(
             Probe(

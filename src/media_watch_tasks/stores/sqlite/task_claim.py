@@ -32,6 +32,8 @@ UPDATE task SET attempts = attempts + (begun = 0), begins = begins + (begun = 0)
 WHERE id = ? AND token = ? AND phase = 4
 RETURNING id
 """
+_new = tuple.__new__
+"""Makes a named tuple of its values in order: by keyword a claim would take as long here as in SQLite."""
 _BACKOFF = wait_number(WaitReason.BACKOFF)
 _PORTION = 1_000
 """So many tasks of a lane are promoted at a time at most: no claim pays for the backlog of a night."""
@@ -80,10 +82,9 @@ class TaskClaim:
             rows = self._take(plan, names, request, worker, now)
         if not rows:
             return ()
-        if len(rows) > 1:
-            rows.sort(key=lambda row: (-row[6], row[8], row[0]))
-        self.last_token = max([row[16] for row in rows])
-        return tuple([_claim_from_row(row, names, now, begun=request.begin) for row in rows])
+        rows.sort()  # what a claim is ordered by stands in front, and no two tasks have the same id
+        self.last_token = max([row[3] for row in rows])
+        return _claims_from_rows(rows, names, now, begun=request.begin)
 
     def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
         """See `TaskStore.begin`."""
@@ -222,17 +223,20 @@ def _order(row: Row) -> tuple[int, int, int]:
     return -priority, due_ns, task_id
 
 
-def _claim_from_row(row: Row, names: Names, now_ns: int, *, begun: bool) -> Claim:
-    (
+def _claims_from_rows(rows: Sequence[Row], names: Names, now_ns: int, *, begun: bool) -> tuple[Claim, ...]:
+    lanes, uploading, most_begun = names.lanes, TaskState.UPLOADING, int(begun)
+    claims: list[Claim] = []
+    for (
+        descending,
+        due_ns,
         task_id,
+        token,
         lane,
         asset_id,
         size,
         mtime_ns,
         key,
-        priority,
         tags,
-        due_ns,
         enqueued_ns,
         live_since_ns,
         attempts,
@@ -240,28 +244,33 @@ def _claim_from_row(row: Row, names: Names, now_ns: int, *, begun: bool) -> Clai
         begins,
         error,
         resume_state,
-        token,
-    ) = row
-    route, constraints = names.lanes[lane]
-    task = Task(
-        id=task_id,
-        route=route,
-        asset_id=asset_id,
-        fingerprint=Fingerprint(size, mtime_ns),
-        key_bytes=key,
-        state=TaskState.UPLOADING,
-        priority=priority,
-        tags=NO_TAGS if tags is None else tags_from_sql(tags),
-        constraints=constraints,
-        due_ns=due_ns,
-        enqueued_ns=enqueued_ns,
-        live_since_ns=live_since_ns,
-        updated_ns=now_ns,
-        attempts=attempts,
-        crashes=crashes,
-        # What a claim says is whether work had begun before it.
-        ever_begun=begins > begun,
-        error=None if error is None else from_sql(error),
-        resume_state=None if resume_state is None else json.loads(resume_state),
-    )
-    return Claim(task, token)
+    ) in rows:
+        route, constraints = lanes[lane]
+        values = (
+            task_id,
+            route,
+            asset_id,
+            _new(Fingerprint, (size, mtime_ns)),
+            key,
+            uploading,
+            due_ns,
+            enqueued_ns,
+            live_since_ns,
+            now_ns,
+            None,  # it waits for nothing
+            -descending,
+            NO_TAGS if tags is None else tags_from_sql(tags),
+            constraints,
+            attempts,
+            crashes,
+            begins > most_begun,  # what a claim says is whether work had begun before it
+            None,  # no reason, for it has not ended
+            None if error is None else from_sql(error),
+            None if resume_state is None else json.loads(resume_state),
+            None,  # no progress
+            None,  # no receipt
+            None,  # not delivered
+            False,
+        )
+        claims.append(_new(Claim, (_new(Task, values), token)))
+    return tuple(claims)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -57,7 +56,6 @@ _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _WAIT_NUMBERS = {wait: number for number, wait in enumerate(WAITS)}
 _SNOOZED = _WAIT_NUMBERS[WaitReason.SNOOZED]
 _DIGEST_LENGTH = 32
-_IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 NO_TAGS: frozenset[str] = frozenset()
 
@@ -102,7 +100,11 @@ def json_of_ids(ids: Collection[int]) -> str:
 
 def sha256_to_sql(sha256: str | None) -> str | bytes | None:
     """Half the space where it is what it should be: 64 lowercase hex digits."""
-    return bytes.fromhex(sha256) if sha256 is not None and _IS_SHA256(sha256) else to_sql(sha256)
+    try:
+        digest = bytes.fromhex(sha256 or "")
+    except ValueError:
+        return to_sql(sha256)
+    return digest if len(digest) == _DIGEST_LENGTH and digest.hex() == sha256 else to_sql(sha256)
 
 
 def _sha256_from_sql(value: str | bytes | None) -> str | None:

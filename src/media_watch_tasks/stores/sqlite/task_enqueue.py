@@ -8,7 +8,7 @@ from typing import NamedTuple
 from media_watch_tasks.model.identity import Fingerprint, Route, task_key
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask, WaitReason
 from media_watch_tasks.stores.phases import Phase
-from media_watch_tasks.stores.sqlite.task_codec import tag_to_sql, tags_from_sql, tags_to_sql, wait_number
+from media_watch_tasks.stores.sqlite.task_codec import NO_TAGS, tag_to_sql, tags_from_sql, tags_to_sql, wait_number
 from media_watch_tasks.stores.sqlite.task_core import SUPERSEDED, Held, TaskCore
 from media_watch_tasks.stores.sqlite.task_names import Names
 
@@ -22,11 +22,17 @@ _COLUMNS = (
 _VALUES = "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?12"
 _ADD_NEW = f"INSERT INTO task ({_COLUMNS}) VALUES ({_VALUES}, 0, 0, ?13, 1, 0)"  # noqa: S608 - as above
 # One look at the index says that no version of the asset is known: then there is nothing to compare with.
+# Else the phase is NULL, and the row, which the column refuses then, ignored: a SELECT … WHERE would have its result
+# put down first, because it reads the table that it adds to.
 _ADD_ONE_NEW = f"""
-INSERT INTO task ({_COLUMNS})
-SELECT {_VALUES}, 0, 0, max(purged_id, coalesce((SELECT max(id) FROM task), 0)) + 1, 1, 0
-FROM task_store
-WHERE names_version = ?13 AND NOT EXISTS (SELECT 1 FROM task WHERE route = ?1 AND asset_id = ?2)
+INSERT OR IGNORE INTO task ({_COLUMNS})
+VALUES (
+    ?1, ?2, ?3,
+    CASE WHEN (SELECT names_version FROM task_store) = ?13
+        AND NOT EXISTS (SELECT 1 FROM task WHERE route = ?1 AND asset_id = ?2) THEN ?4 END,
+    ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?12, 0, 0,
+    (SELECT max(purged_id, coalesce((SELECT max(id) FROM task), 0)) + 1 FROM task_store), 1, 0
+)
 """  # noqa: S608 - as above
 _ADD = f"INSERT INTO task ({_COLUMNS}) VALUES ({_VALUES}, ?13, ?14, ?15, 1, 0)"  # noqa: S608 - as above
 _BETWEEN = "SELECT asset_id FROM task WHERE route = ? AND asset_id BETWEEN ? AND ? LIMIT ?"
@@ -40,6 +46,8 @@ _STRANGERS = 64
 """So many tasks between the first and the last asset of a batch, beside twice its own, are read over."""
 
 _Values = tuple[int | str | bytes | None, ...]
+_new = tuple.__new__
+"""Makes a named tuple of its values in order, at half the price of the class."""
 
 
 class _Version(NamedTuple):
@@ -88,10 +96,11 @@ class TaskEnqueue:
     def _enqueue_one(self, new: NewTask) -> EnqueueResult:
         names = self._core.names.latest_known()
         if (new.route, new.constraints) in names.lane_of:
-            (values,) = self._values(names, (new,))
+            ((*values, _),) = self._rows(names, (new,), 0)
             task_id = self._core.database.insert(_ADD_ONE_NEW, (*values, names.version))
             if task_id is not None:
-                self._tag(((task_id, new),))
+                if new.tags:
+                    self._tag(((task_id, new),))
                 return EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
         return self._enqueue_distinct((new,))[0]
 
@@ -100,12 +109,13 @@ class TaskEnqueue:
         version, last = database.execute(_STATE)[0]
         names = self._core.names.at(version)
         ids = range(last + 1, last + 1 + len(tasks))
-        rows = [(*values, task_id) for task_id, values in zip(ids, self._values(names, tasks), strict=True)]
+        rows = self._rows(names, tasks, last + 1)
         known = self._known(rows)
         if not known:
             database.executemany(_ADD_NEW, rows)
             self._tag([pair for pair in zip(ids, tasks, strict=True) if pair[1].tags])
-            return [EnqueueResult(EnqueueOutcome.ENQUEUED, task_id) for task_id in ids]
+            enqueued = EnqueueOutcome.ENQUEUED
+            return [_new(EnqueueResult, (enqueued, task_id)) for task_id in ids]
         database.executemany(_ADD_NEW, [row for row in rows if row[:2] not in known])
         self._tag([(row[-1], new) for row, new in zip(rows, tasks, strict=True) if new.tags and row[:2] not in known])
         return [
@@ -128,27 +138,30 @@ class TaskEnqueue:
                 return {row[:2] for row in rows if row[1] in there} if there else set()
         return {row[:2] for row in rows if execute(_IS_KNOWN, row[:2])}
 
-    def _values(self, names: Names, tasks: Sequence[NewTask]) -> Iterator[_Values]:
+    def _rows(self, names: Names, tasks: Sequence[NewTask], task_id: int) -> list[_Values]:
+        """What is written of them, with ids from this one on."""
         now = self._core.clock.now_ns()
-        held = names.pauses.held_tags(now)
-        lane_of = names.lane_of
+        held = names.pauses.held_tags(now) if names.pauses else NO_TAGS
+        known_lane = names.lane_of.get
+        rows: list[_Values] = []
         for new in tasks:
-            lane = lane_of.get((new.route, new.constraints))
+            route, asset_id, fingerprint, due_ns, priority, new_tags, constraints, _ = new
+            lane = known_lane((route, constraints))
             if lane is None:
-                lane = self._core.names.lane(names, new.route, new.constraints)
-            phase, wait = (_WAITING, _SETTLING) if new.due_ns > now else (_READY, None)
+                lane = self._core.names.lane(names, route, constraints)
+            phase, wait = (_WAITING, _SETTLING) if due_ns > now else (_READY, None)
             tags = None
-            if new.tags:
-                tags = tags_to_sql(new.tags)
-                phase = phase if held.isdisjoint(new.tags) else _HELD
-            due_ns, fingerprint = new.due_ns, new.fingerprint
-            yield (
-                *(lane[0], new.asset_id, lane[1], phase, wait, new.priority, due_ns),
-                *fingerprint,
-                new.key,
-                tags,
-                now,
+            if new_tags:
+                tags = tags_to_sql(new_tags)
+                phase = phase if held.isdisjoint(new_tags) else _HELD
+            size, mtime_ns = fingerprint
+            key = task_key(route, asset_id, fingerprint)
+            route_id, lane_id = lane
+            rows.append(
+                (route_id, asset_id, lane_id, phase, wait, priority, due_ns, size, mtime_ns, key, tags, now, task_id)
             )
+            task_id += 1
+        return rows
 
     # ---- the full look
 

@@ -10,8 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import attrs
-
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import NANOSECONDS, Clock
 from media_watch_tasks.errors import ConfigurationError, LeaseLost
@@ -173,7 +171,7 @@ class QueueModel(TaskStore):
         job.updated_ns = self.jobs.now
         if request.begin:
             self.jobs.count(job)
-        return Claim(attrs.evolve(self.jobs.shown(job), ever_begun=began_before), self._token)
+        return Claim(self.jobs.shown(job)._replace(ever_begun=began_before), self._token)
 
     def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
         """Count the attempts."""
@@ -347,7 +345,7 @@ class QueueModel(TaskStore):
         standing = self.jobs.latest((route, to))
         if standing is not None:
             standing.replaced = True
-        latest.wish = attrs.evolve(latest.wish, asset_id=to)
+        latest.wish = latest.wish._replace(asset_id=to)
         return self.jobs.shown(latest)
 
     def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:

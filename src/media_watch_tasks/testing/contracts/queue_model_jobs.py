@@ -292,7 +292,7 @@ class Jobs:
 
     def version_of(self, job: Job, found: Fingerprint, due_ns: int) -> NewTask:
         """What is wished for in its place when the file was found changed."""
-        return attrs.evolve(job.wish, fingerprint=found, due_ns=due_ns, force=False)
+        return job.wish._replace(fingerprint=found, due_ns=due_ns, force=False)
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:

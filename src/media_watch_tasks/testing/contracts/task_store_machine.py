@@ -159,7 +159,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
 
     def same(self, task: Task | None) -> Task | None:
         """A task of the store, by the model's number."""
-        return None if task is None else attrs.evolve(task, id=self.ids[task.id])
+        return None if task is None else task._replace(id=self.ids[task.id])
 
     def assert_same_claims(self, mine: Sequence[Claim], theirs: Sequence[Claim], number: int) -> None:
         """The same tasks in the same order, each with a token that is higher than all it had before."""
@@ -189,10 +189,10 @@ class TaskStoreMachine(RuleBasedStateMachine):
         model, store = self.model, self.store
         tasks = store.tasks(_ALL, limit=_EVERY)
         told_apart = [
-            (field.name, getattr(mine, field.name), "in the model", getattr(same, field.name), same)
+            (field, getattr(mine, field), "in the model", getattr(same, field), same)
             for mine, same in zip(map(self.same, tasks), model.tasks(_ALL, limit=_EVERY), strict=True)
-            for field in attrs.fields(Task)
-            if getattr(mine, field.name) != getattr(same, field.name)
+            for field in Task._fields
+            if getattr(mine, field) != getattr(same, field)
         ]
         assert not told_apart, f"{told_apart}"
         self.check_rules(tasks)
