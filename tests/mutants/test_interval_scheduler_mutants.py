@@ -11,7 +11,7 @@ import pytest
 
 from media_watch_tasks.abc import Job
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.schedulers import IntervalScheduler, interval
+from media_watch_tasks.schedulers import IntervalScheduler, running
 from media_watch_tasks.testing.clock import FakeClock
 
 CONTRACT = "tests/contracts/test_interval_scheduler.py::TestIntervalScheduler::"
@@ -31,12 +31,12 @@ def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
 
 @killed_by(CONTRACT + "test_runs_never_overlap")
 def begins_a_run_beside_one_that_runs(patch: pytest.MonkeyPatch) -> None:
-    right = interval.run_job
+    right = running.run_job
 
     def run_job(job: Job, cancel: CancelToken, *, every: timedelta) -> None:
         threading.Thread(target=right, args=(job, cancel), kwargs={"every": every}, daemon=True).start()
 
-    patch.setattr(interval, "run_job", run_job)
+    patch.setattr("media_watch_tasks.schedulers.interval.run_job", run_job)
 
 
 @killed_by(CONTRACT + "test_a_job_that_raises_is_logged_and_runs_again")
@@ -97,7 +97,7 @@ def runs_a_second_job(patch: pytest.MonkeyPatch) -> None:
 def counts_the_interval_from_the_end_of_a_run(patch: pytest.MonkeyPatch) -> None:
     def follow(self: IntervalScheduler, job: Job, cancel: CancelToken) -> None:
         while not cancel.cancelled:
-            interval.run_job(job, cancel, every=self._every)
+            running.run_job(job, cancel, every=self._every)
             self._wait_until(self._clock.monotonic_ns() + self._every_ns, cancel)
 
     patch.setattr(IntervalScheduler, "_follow_the_grid", follow)
@@ -108,7 +108,7 @@ def makes_up_for_missed_runs(patch: pytest.MonkeyPatch) -> None:
     def follow(self: IntervalScheduler, job: Job, cancel: CancelToken) -> None:
         due = self._clock.monotonic_ns()
         while self._wait_until(due, cancel):
-            interval.run_job(job, cancel, every=self._every)
+            running.run_job(job, cancel, every=self._every)
             due += self._every_ns
 
     patch.setattr(IntervalScheduler, "_follow_the_grid", follow)

@@ -147,7 +147,7 @@ class _Columns:
     """What is kept of the looks at many files, column by column.
 
     A result is let go before the next one is there: together they would be so many objects that the interpreter's
-    search for circles takes a tenth of the time.
+    search for circles would take a good part of the time.
     """
 
     __slots__ = ("file_ids", "modes", "sizes", "times")
