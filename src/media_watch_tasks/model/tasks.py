@@ -1,6 +1,6 @@
 """Tasks: one per asset version and route, from enqueue to the end, and the values that move them.
 
-What is made for each task that goes through the queue is a named tuple, given by keyword all the same: a store makes one
+What is made for each task that goes through the queue is a named tuple, given by keyword all the same: a store makes it
 from a row by position, without a call for each field.
 """
 
