@@ -194,7 +194,7 @@ def trusts_every_origin(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(TUS + "test_a_file_that_changes_while_it_is_sent_arrives_as_it_is_then[replace]")
 def does_not_confirm_the_last_chunk(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sending.Sending, "_confirm", lambda _: None)
+    patch.setattr(sending.Sending, "_release", lambda _: None)
 
 
 @killed_by(WRAPPERS + "test_all_uploads_together_keep_to_the_bandwidth")
