@@ -18,6 +18,7 @@ from media_watch_tasks.uploaders.http import uploader as http_uploader
 from media_watch_tasks.uploaders.http.stored import StoredObjects
 from media_watch_tasks.uploaders.http.uploader import HttpUploader
 from media_watch_tasks.uploaders.tus import sending
+from media_watch_tasks.uploaders.tus.portions import PassingFile, Portion
 from media_watch_tasks.uploaders.tus.protocol import TusProtocol
 from media_watch_tasks.uploaders.tus.state import UploadUrls
 from media_watch_tasks.uploaders.tus.uploader import TusUploader
@@ -185,6 +186,24 @@ def leaves_what_was_cancelled(patch: pytest.MonkeyPatch) -> None:
 @killed_by(TUS + "test_checksums_are_sent_where_they_are_offered")
 def sends_no_checksums(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TusProtocol, "_checksum", lambda *_: {})
+
+
+@killed_by(TUS + "test_a_source_that_cannot_be_read_is_no_trouble_of_the_server")
+def blames_the_server_for_the_source(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Portion, "source_failed", property(lambda _: False, lambda *_: None), raising=False)
+
+
+@killed_by(TUS + "test_a_chunk_that_is_streamed_is_mended_too_and_the_hash_stays_known")
+def hashes_twice_what_is_sent_twice(patch: pytest.MonkeyPatch) -> None:
+    right = PassingFile.read
+
+    def read(self: PassingFile, begin: int, end: int) -> Iterator[bytes]:
+        for piece in right(self, begin, end):
+            if begin < self._hashed - len(piece):
+                self._digest.update(piece)
+            yield piece
+
+    patch.setattr(PassingFile, "read", read)
 
 
 @killed_by(TUS + "test_an_upload_at_another_origin_is_refused_unless_allowed_and_gets_no_secret")
