@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
 
-from media_watch_tasks.manager import absence, after_upload, attempt, moves, outcomes, page_commit, run, settling, walk
+from media_watch_tasks.manager import (
+    absence,
+    after_upload,
+    attempt,
+    moves,
+    outcomes,
+    page_commit,
+    run,
+    settling,
+    unfinished,
+    walk,
+)
 from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
@@ -37,6 +49,31 @@ def killed_by(test: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch]
 @killed_by("test_manager_delivery.py::test_half_written_file_is_not_sent")
 def half_written_files_are_sent(patch: Patch) -> None:
     patch.setattr(attempt.Attempt, "_check_source", lambda _self: None)
+
+
+@killed_by(
+    "test_manager_unfinished.py::"
+    "test_a_scan_that_finds_a_newer_version_leaves_the_parts_of_the_older_one_to_the_next_run"
+)
+def parts_of_older_versions_stay(patch: Patch) -> None:
+    patch.setattr(run, "remove_unfinished", lambda _core: None)
+
+
+@killed_by("test_manager_unfinished.py::test_what_could_not_be_removed_is_owed_also_after_a_restart")
+def what_could_not_be_removed_is_forgotten(patch: Patch) -> None:
+    def once(core: ManagerCore, uploader: Any, tasks: Any) -> bool:
+        for task in tasks:
+            with contextlib.suppress(Exception):
+                uploader.abort(task.resume_state)
+            core.tasks.finish_unfinished(task.id)
+        return True
+
+    patch.setattr(unfinished, "_all_removed", once)
+
+
+@killed_by("test_manager_unfinished.py::test_what_can_never_be_removed_is_not_tried_for_ever")
+def what_can_never_be_removed_is_tried_for_ever(patch: Patch) -> None:
+    patch.setattr(unfinished, "PermanentError", ZeroDivisionError)
 
 
 @killed_by("test_manager_scan.py::test_file_is_not_seen_before_its_task_is_written")

@@ -13,7 +13,7 @@ import pytest
 from media_watch_tasks.model.identity import split
 from media_watch_tasks.model.settlements import Delivered, Released, ReservationState
 from media_watch_tasks.model.tasks import ClaimRequest, EnqueueOutcome, EnqueueResult, NewTask, TaskState, WaitReason
-from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task_control, task_sequel
+from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task_control, task_sequel, task_store
 from media_watch_tasks.stores.memory.task_book import TaskBook
 from media_watch_tasks.stores.memory.task_row import Row
 from media_watch_tasks.stores.memory.task_store import MemoryTaskStore
@@ -803,6 +803,30 @@ def a_lost_claim_owes_its_action(patch: Patch) -> None:
 @killed_by("test_a_delivery_owes_its_action_until_it_is_done")
 def actions_are_never_done(patch: Patch) -> None:
     patch.setattr(MemoryTaskStore, "finish_action", lambda *_, **__: None)
+
+
+@killed_by("test_a_task_that_ended_with_a_resume_state_is_unfinished_until_it_is_said_not_to_be")
+def unfinished_uploads_stay_unfinished(patch: Patch) -> None:
+    patch.setattr(MemoryTaskStore, "finish_unfinished", lambda *_: None)
+
+
+@killed_by(
+    "test_a_task_that_ended_with_a_resume_state_is_unfinished_until_it_is_said_not_to_be",
+    "test_a_live_task_keeps_its_resume_state",
+)
+def waiting_uploads_count_as_unfinished(patch: Patch) -> None:
+    patch.setattr(task_store, "_is_unfinished", lambda row: row.resume_state is not None)
+
+
+@killed_by("test_a_newer_version_leaves_the_upload_of_the_older_one_unfinished")
+def a_newer_version_forgets_the_older_upload(patch: Patch) -> None:
+    right = TaskBook.end
+
+    def end(self: TaskBook, row: Any, state: Any, reason: Any = None) -> None:
+        right(self, row, state, reason)
+        row.resume_state = None
+
+    patch.setattr(TaskBook, "end", end)
 
 
 @killed_by("test_actions_are_told_by_route")

@@ -18,6 +18,7 @@ from media_watch_tasks.uploaders.http import uploader as http_uploader
 from media_watch_tasks.uploaders.http.stored import StoredObjects
 from media_watch_tasks.uploaders.http.uploader import HttpUploader
 from media_watch_tasks.uploaders.tus import sending
+from media_watch_tasks.uploaders.tus.portions import PassingFile, Portion
 from media_watch_tasks.uploaders.tus.protocol import TusProtocol
 from media_watch_tasks.uploaders.tus.state import UploadUrls
 from media_watch_tasks.uploaders.tus.uploader import TusUploader
@@ -187,6 +188,24 @@ def sends_no_checksums(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TusProtocol, "_checksum", lambda *_: {})
 
 
+@killed_by(TUS + "test_a_source_that_cannot_be_read_is_no_trouble_of_the_server")
+def blames_the_server_for_the_source(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Portion, "source_failed", property(lambda _: False, lambda *_: None), raising=False)
+
+
+@killed_by(TUS + "test_a_chunk_that_is_streamed_is_mended_too_and_the_hash_stays_known")
+def hashes_twice_what_is_sent_twice(patch: pytest.MonkeyPatch) -> None:
+    right = PassingFile.read
+
+    def read(self: PassingFile, begin: int, end: int) -> Iterator[bytes]:
+        for piece in right(self, begin, end):
+            if begin < self._hashed - len(piece):
+                self._digest.update(piece)
+            yield piece
+
+    patch.setattr(PassingFile, "read", read)
+
+
 @killed_by(TUS + "test_an_upload_at_another_origin_is_refused_unless_allowed_and_gets_no_secret")
 def trusts_every_origin(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TusProtocol, "checked", lambda _self, url: url)
@@ -194,7 +213,7 @@ def trusts_every_origin(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(TUS + "test_a_file_that_changes_while_it_is_sent_arrives_as_it_is_then[replace]")
 def does_not_confirm_the_last_chunk(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sending.Sending, "_confirm", lambda _: None)
+    patch.setattr(sending.Sending, "_release", lambda _: None)
 
 
 @killed_by(WRAPPERS + "test_all_uploads_together_keep_to_the_bandwidth")

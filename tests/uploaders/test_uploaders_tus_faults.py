@@ -23,6 +23,7 @@ from media_watch_tasks.errors import (
 )
 from media_watch_tasks.http import BearerAuth, HttpTimeouts
 from media_watch_tasks.testing.fakes import FakeContext
+from media_watch_tasks.testing.faults import Fault, FaultPlan
 from media_watch_tasks.uploaders import TusUploader
 
 SHORT = HttpTimeouts(stall=timedelta(seconds=1), answer=timedelta(seconds=1))
@@ -112,6 +113,63 @@ def test_a_trouble_after_some_progress_is_mended_within_the_attempt(rig: Any, pa
         assert (task.state, task.attempts, server.complete == [payload]) == ("success", 1, True)
         assert server.received <= len(payload) + CHUNK, "more than a chunk was sent twice"
         assert task.receipt.sha256 in {None, hashlib.sha256(payload).hexdigest()}
+
+
+STREAMED = "creation,termination"
+"""Without checksums a chunk is sent as it is read."""
+
+
+@pytest.mark.parametrize("stores", [True, False])
+def test_a_chunk_that_is_streamed_is_mended_too_and_the_hash_stays_known(
+    rig: Any, payload: bytes, stores: bool
+) -> None:
+    cut = Trouble("PATCH", reset=True, after=1 << 20, stores=stores)
+    with TusFaultServer([_fine("PATCH"), cut], extensions=STREAMED) as server:
+        rig.watch(_uploader(server, rig))
+        rig.tree.put("clip.mov", payload)
+        (task,) = rig.run()
+        assert (task.state, task.attempts, server.complete == [payload]) == ("success", 1, True)
+        assert server.received <= len(payload) + CHUNK
+        assert task.receipt.sha256 == hashlib.sha256(payload).hexdigest()
+
+
+def test_a_streamed_chunk_is_read_again_for_renewed_credentials(rig: Any, payload: bytes) -> None:
+    def renew() -> str:
+        server.tokens.add("new")  # type: ignore[union-attr]  # it has tokens
+        return "new"
+
+    expires = Trouble("PATCH", after=1, expire="old")
+    with TusFaultServer([_fine("PATCH"), expires], tokens={"old"}, extensions=STREAMED) as server:
+        media = rig.media("clip.mov", payload)
+        receipt = _uploader(server, rig, auth=BearerAuth("old", refresh=renew)).upload(media, rig.context(media))
+        assert server.complete == [payload]
+        assert receipt.sha256 == hashlib.sha256(payload).hexdigest()
+        assert rig.tree.open_streams == 0
+
+
+@pytest.mark.parametrize(("extensions", "requests"), [(STREAMED, 1), ("creation,checksum", 2)])
+def test_chunks_are_large_where_they_are_streamed_and_small_where_they_are_in_memory(
+    rig: Any, payload: bytes, extensions: str, requests: int
+) -> None:
+    with TusFaultServer(extensions=extensions) as server:
+        media = rig.media("clip.mov", payload)
+        with TusUploader(server.files, clock=rig.clock) as uploader:
+            uploader.upload(media, rig.context(media))
+        assert len(server.requests("PATCH")) == requests
+        assert server.complete == [payload]
+
+
+def test_a_source_that_cannot_be_read_is_no_trouble_of_the_server(rig: Any, payload: bytes) -> None:
+    broken = TransientError("the disk does not answer")
+    with TusFaultServer(extensions=STREAMED) as server:
+        media = rig.media("clip.mov", payload)
+        with (
+            FaultPlan([Fault("read", at_byte=CHUNK + 1, raises=broken)]) as plan,
+            pytest.raises(TransientError) as caught,
+        ):
+            _uploader(server, rig).upload(plan.media(media), rig.context(media))
+        assert caught.value is broken
+        assert server.requests("HEAD") == [], "the server is not asked how far it is"
 
 
 def test_a_trouble_without_progress_costs_an_attempt_and_the_next_one_goes_on(rig: Any, payload: bytes) -> None:

@@ -342,6 +342,17 @@ class TaskStore(ABC):
         """The after-upload action of a task is done, or was given up for the reason `error`."""
 
     @abstractmethod
+    def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """Tasks that have ended without a delivery and still have a resume state, by id, whatever ended them.
+
+        What the state names may stand at the destination, and nobody goes on with it.
+        """
+
+    @abstractmethod
+    def finish_unfinished(self, task_id: int) -> None:
+        """Forget the resume state of a task that has ended; that of a live one stays."""
+
+    @abstractmethod
     def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
         """(the earliest due time of a task that waits for a worker, the time of the latest delivery), wall time."""
 

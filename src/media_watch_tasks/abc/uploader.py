@@ -179,7 +179,11 @@ class Resumable(ABC):
 
     @abstractmethod
     def abort(self, resume_state: Mapping[str, Any]) -> None:
-        """Remove what a cut-off upload left at the destination. May be called again; nothing there is no error."""
+        """Remove what a cut-off upload left at the destination. May be called again; nothing there is no error.
+
+        A manager calls it for tasks that ended without a delivery, at the next run at the latest, and again at each run
+        until it returns, or raises `PermanentError` or `ConfigurationError`: then nothing can be done.
+        """
 
 
 class Verifies(ABC):

@@ -10,7 +10,6 @@ from typing import BinaryIO, Protocol
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
-from media_watch_tasks.http.hashing import BackgroundHash
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage
 
@@ -76,14 +75,17 @@ class MediaBody:
             anything that the source or the context raises, unchanged.
         """
         self._complete = False
-        held = b""
-        with closing(BackgroundHash(self.length)) as digest:
-            for part in self._read() if self._kept is None else [self._kept]:
-                digest.update(part)
-                if held:
-                    yield held
+        held, left = b"", self.length
+        digest = hashlib.sha256()
+        for part in self._read() if self._kept is None else [self._kept]:
+            # In this thread, while what went before is on its way: a second one costs more than it saves.
+            digest.update(part)
+            left -= len(part)
+            if left:
+                yield part
+            else:
                 held = part
-            found = digest.hexdigest()
+        found = digest.hexdigest()
         if self.sha256 not in {None, found}:
             raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
         self.sha256 = found
@@ -152,27 +154,29 @@ def whole_file(media: ResolvedMedia, offset: int = 0) -> BinaryIO:
         raise _unreadable(media, error) from error
 
 
-def exactly(stream: BinaryIO, media: ResolvedMedia, offset: int = 0) -> Iterator[bytes]:
-    """What a stream from `offset` holds, in pieces of at most `CHUNK` bytes, up to the end that the asset names.
+def exactly(stream: BinaryIO, media: ResolvedMedia, offset: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """What a stream from `offset` holds up to `end`, by default that of the file, in pieces of at most `CHUNK` bytes.
 
     Raises:
-        AssetChanged: the file ends earlier, or goes on.
+        AssetChanged: the file ends earlier, or goes on behind the end that the asset names.
         TransientError: it cannot be read.
     """
-    read = offset
-    while True:
-        try:
-            part = stream.read(CHUNK)
-        except OSError as error:
-            raise _unreadable(media, error) from error
-        read += len(part)
-        if read > media.size:
-            raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
+    end = media.size if end is None else end
+    while offset < end:
+        part = _read(stream, min(CHUNK, end - offset), media)
         if not part:
-            break
+            raise AssetChanged(f"{media.asset.display} ended after {offset} bytes, it had {media.size}")
+        offset += len(part)
         yield part
-    if read != media.size:
-        raise AssetChanged(f"{media.asset.display} ended after {read} bytes, it had {media.size}")
+    if end == media.size and _read(stream, 1, media):
+        raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
+
+
+def _read(stream: BinaryIO, count: int, media: ResolvedMedia) -> bytes:
+    try:
+        return stream.read(count)
+    except OSError as error:
+        raise _unreadable(media, error) from error
 
 
 def _unreadable(media: ResolvedMedia, error: OSError) -> TransientError:

@@ -26,11 +26,10 @@ from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
 from media_watch_tasks.manager.spooling import Spooling
-from media_watch_tasks.manager.unfinished import abort_unfinished
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.redaction import redact
-from media_watch_tasks.model.settlements import Cancelled, Dead, ReservationState, Superseded
+from media_watch_tasks.model.settlements import ReservationState
 from media_watch_tasks.model.sources import AssetState
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
 
@@ -143,17 +142,9 @@ class Attempt:
             now_ns=self._core.clock.now_ns(),
             draw=self._core.rng.random(),
         )
-        if isinstance(outcome.settlement, Dead | Cancelled | Superseded):
-            self._abort_upload()
-        elif reason is None and self._media is not None and self._spooling.wanted_after(outcome):
+        if reason is None and self._media is not None and self._spooling.wanted_after(outcome):
             self._keep_after_failure()
         return attrs.evolve(outcome, metadata=self._new_metadata, bytes_sent=self._flight.bytes_sent)
-
-    def _abort_upload(self) -> None:
-        """The task ends without a delivery: nobody goes on with its parts, unless another worker has it by now."""
-        task, ref = self._task, self._flight.claim.ref
-        if self.context.resume_state and task.id in self._core.tasks.extend((ref,), lease_ns=self._core.lease_ns):
-            abort_unfinished(self._core, task._replace(resume_state=self.context.resume_state))
 
     def _keep(self) -> None:
         """Keep the bytes, if they are still those of the task; from then on the upload reads what is kept."""

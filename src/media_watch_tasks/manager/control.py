@@ -10,7 +10,7 @@ from media_watch_tasks.clock import NANOSECONDS, to_ns
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.manager.absence import Absence
 from media_watch_tasks.manager.core import ManagerCore
-from media_watch_tasks.manager.unfinished import abort_unfinished, waiting_unfinished
+from media_watch_tasks.manager.unfinished import remove_unfinished
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.events import Paused, Resumed
 from media_watch_tasks.model.reports import EnqueueReport, RetryReport, SelectionReport, SourceReport
@@ -84,12 +84,9 @@ class Control:
 
     def cancel(self, selection: TaskSelection) -> SelectionReport:
         """End waiting tasks, ask running ones to stop."""
-        unfinished = waiting_unfinished(self._core, selection)
         ended, running = self._core.tasks.cancel(selection)
-        for task in unfinished:
-            (now,) = self._core.tasks.tasks(TaskSelection(ids=frozenset({task.id})), limit=1) or (task,)
-            if now.state is TaskState.CANCELLED:
-                abort_unfinished(self._core, task)
+        if ended:
+            remove_unfinished(self._core)
         return SelectionReport(tasks=ended + running, running=running)
 
     def retry(self, selection: TaskSelection) -> RetryReport:

@@ -23,6 +23,7 @@ from media_watch_tasks.manager.heartbeat import Heartbeat
 from media_watch_tasks.manager.outcomes import Outcome, judge
 from media_watch_tasks.manager.settling import Settler
 from media_watch_tasks.manager.spooling import Spooling
+from media_watch_tasks.manager.unfinished import remove_unfinished
 from media_watch_tasks.model.events import TaskBegun
 from media_watch_tasks.model.reports import ProcessReport
 from media_watch_tasks.model.settlements import Dead
@@ -33,6 +34,7 @@ __all__ = ["Run"]
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.25
+_ENDS_UNDELIVERED = {"dead", "cancelled", "superseded"}
 _CRASHES_UNTIL_DEAD = 5
 """Two deaths in company, then three alone."""
 
@@ -83,6 +85,7 @@ class Run:
     def report(self) -> ProcessReport:
         """Work until there is nothing left to do, or a limit, a time budget or a cancellation ends it."""
         Spooling(self._core).sweep()
+        remove_unfinished(self._core)
         heartbeat = Heartbeat(self._core)
         forget = [token.on_cancel(lambda _reason: self.wake()) for token in (self._cancel, self._core.closing)]
         heartbeat.start()
@@ -97,6 +100,8 @@ class Run:
             self._hands.close()
             for undo in forget:
                 undo()
+        if self._counts.keys() & _ENDS_UNDELIVERED:
+            remove_unfinished(self._core)
         return self._summary()
 
     def _loop(self) -> None:

@@ -103,3 +103,49 @@ def test_leftovers_that_cannot_be_removed_change_nothing(rig: Any, caplog: pytes
     assert rig.only_task(manager).state is TaskState.DEAD
     assert "could not be removed" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_a_scan_that_finds_a_newer_version_leaves_the_parts_of_the_older_one_to_the_next_run(rig: Any) -> None:
+    uploader = CutOff(_raises(TransientError("the line dropped")))
+    manager = rig.watching(uploader=uploader)
+    rig.tree.put("clip.mov", b"x" * SIZE)
+    rig.deliver(manager)
+    rig.tree.change("clip.mov", b"y" * SIZE + b"more")
+    manager.scan_and_enqueue_new()
+    assert uploader.aborted == []
+    manager.process()
+    assert uploader.aborted == ["upload-1"]
+    manager.process()
+    assert uploader.aborted == ["upload-1"], "once"
+
+
+def test_what_could_not_be_removed_is_owed_also_after_a_restart(rig: Any) -> None:
+    class Away(CutOff):
+        def abort(self, resume_state: Mapping[str, Any]) -> None:
+            tried.append(resume_state["upload_id"])
+            raise TransientError("no route to host")
+
+    tried: list[str] = []
+    manager = rig.watching(uploader=Away(_raises(PermanentError("too large"))))
+    rig.tree.put("clip.mov", b"x" * SIZE)
+    rig.deliver(manager)
+    assert tried == ["upload-1"]
+    manager.close()
+    uploader = CutOff(_raises(PermanentError("too large")))
+    uploader.unfinished["upload-1"] = b"a part"
+    rig.watching(uploader=uploader).process()
+    assert (uploader.aborted, uploader.unfinished) == (["upload-1"], {})
+
+
+def test_what_can_never_be_removed_is_not_tried_for_ever(rig: Any) -> None:
+    class Forbidden(CutOff):
+        def abort(self, resume_state: Mapping[str, Any]) -> None:
+            tried.append(resume_state["upload_id"])
+            raise PermanentError("this server removes nothing")
+
+    tried: list[str] = []
+    manager = rig.watching(uploader=Forbidden(_raises(PermanentError("too large"))))
+    rig.tree.put("clip.mov", b"x" * SIZE)
+    rig.deliver(manager)
+    manager.process()
+    assert tried == ["upload-1"]

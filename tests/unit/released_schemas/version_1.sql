@@ -238,6 +238,7 @@ CREATE INDEX task_behind ON task (lane, state) WHERE phase = 3;
 CREATE INDEX task_running ON task (boot, lease_end, worker, lane) WHERE phase = 4;
 CREATE INDEX task_asked_to_stop ON task (worker) WHERE phase = 4 AND cancel_reason IS NOT NULL;
 CREATE INDEX task_ended ON task (route, state, updated_ns) WHERE phase = 5;
+CREATE INDEX task_unfinished ON task (route) WHERE phase = 5 AND resume_state IS NOT NULL;
 CREATE INDEX task_size ON task (route, size) WHERE counted = 1;
 CREATE INDEX task_receipt_sha256 ON task_receipt (sha256) WHERE sha256 IS NOT NULL AND deduplicated = 0;
 COMMIT;

@@ -228,6 +228,19 @@ class MemoryTaskStore(TaskStore):
             if task_id in self._book.rows:
                 self._book.rows[task_id].action = None
 
+    def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """Those that kept their state."""
+        with self._lock:
+            rows = [row for row in self._book.rows.values() if row.route in routes and _is_unfinished(row)]
+            return tuple(row.snapshot(self._book.now_ns) for row in rows[:limit])
+
+    def finish_unfinished(self, task_id: int) -> None:
+        """Take the state away."""
+        with self._lock:
+            row = self._book.rows.get(task_id)
+            if row is not None and _is_unfinished(row):
+                row.resume_state = None
+
     def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
         """See `task_sequel`."""
         with self._lock:
@@ -295,3 +308,7 @@ class MemoryTaskStore(TaskStore):
     def _claimed(self, refs: Sequence[ClaimRef]) -> list[Row]:
         rows = (self._book.claimed(ref) for ref in refs)
         return [row for row in rows if row is not None]
+
+
+def _is_unfinished(row: Row) -> bool:
+    return row.phase is Phase.ENDED and row.resume_state is not None

@@ -130,6 +130,8 @@ TASK_SCHEMA: tuple[str, ...] = (
     "CREATE INDEX task_running ON task (boot, lease_end, worker, lane) WHERE phase = 4",
     "CREATE INDEX task_asked_to_stop ON task (worker) WHERE phase = 4 AND cancel_reason IS NOT NULL",
     "CREATE INDEX task_ended ON task (route, state, updated_ns) WHERE phase = 5",
+    # What cut-off uploads left at the destination.
+    "CREATE INDEX task_unfinished ON task (route) WHERE phase = 5 AND resume_state IS NOT NULL",
     "CREATE INDEX task_size ON task (route, size) WHERE counted = 1",
     # tag: a JSON string (ASCII). Tags of ended tasks stay until those are purged.
     "CREATE TABLE task_tag (tag TEXT NOT NULL, task_id INTEGER NOT NULL, PRIMARY KEY (tag, task_id)) WITHOUT ROWID",

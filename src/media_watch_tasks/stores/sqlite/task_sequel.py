@@ -26,6 +26,11 @@ SELECT a.task_id FROM task_action AS a JOIN task AS t ON t.id = a.task_id
 WHERE t.route IN (SELECT value FROM json_each(?)) ORDER BY a.task_id LIMIT ?
 """
 _DONE = "DELETE FROM task_action WHERE task_id = ?"
+_UNFINISHED = """
+SELECT id FROM task
+WHERE phase = 5 AND resume_state IS NOT NULL AND route IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?
+"""
+_FINISHED = "UPDATE task SET resume_state = NULL WHERE id = ? AND phase = 5"
 _DUE = """
 SELECT min(due_ns) FROM (
     SELECT due_ns FROM task WHERE phase = 0 AND crashes < 2 AND lane IN (SELECT value FROM json_each(?1))
@@ -37,7 +42,7 @@ _DELIVERED = "SELECT max(updated_ns) FROM task WHERE phase = 5 AND state = 3 AND
 
 
 class TaskSequel:
-    """`live_directories`, `move`, `pending_actions`, `finish_action`, `activity`. What writes needs a transaction."""
+    """`live_directories`, `move`, owed actions, unfinished uploads, `activity`. What writes needs a transaction."""
 
     def __init__(self, core: TaskCore) -> None:
         self._core = core
@@ -78,6 +83,15 @@ class TaskSequel:
     def finish_action(self, task_id: int) -> None:
         """See `TaskStore.finish_action`."""
         self._core.database.execute(_DONE, (task_id,))
+
+    def unfinished(self, routes: Sequence[Route], *, limit: int) -> list[int]:
+        """See `TaskStore.unfinished`; the ids."""
+        numbers = self._core.names.current().ids_of(routes)
+        return [row[0] for row in self._core.database.execute(_UNFINISHED, (json_of_ids(numbers), limit))]
+
+    def finish_unfinished(self, task_id: int) -> None:
+        """See `TaskStore.finish_unfinished`."""
+        self._core.database.execute(_FINISHED, (task_id,))
 
     def activity(self, names: Names, routes: Sequence[Route]) -> tuple[int | None, int | None]:
         """See `TaskStore.activity`."""

@@ -192,6 +192,16 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         with self.transaction():
             self._sequel.finish_action(task_id)
 
+    def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """See `TaskStore`."""
+        found = self._sequel.unfinished(routes, limit=limit)
+        return self.tasks(TaskSelection(ids=frozenset(found)), limit=len(found)) if found else ()
+
+    def finish_unfinished(self, task_id: int) -> None:
+        """See `TaskStore`."""
+        with self.transaction():
+            self._sequel.finish_unfinished(task_id)
+
     def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
         """See `TaskStore`."""
         return self._sequel.activity(self._core.names.current(), routes)

@@ -46,6 +46,7 @@ from media_watch_tasks.testing.contracts.queue_model_jobs import Hold, Job, Jobs
 __all__ = ["CRASH_BACKOFF_NS", "DEAD_AFTER", "QueueModel"]
 
 _ALONE_FROM = 2
+_ENDED_WITHOUT = frozenset({TaskState.DEAD, TaskState.CANCELLED})
 DEAD_AFTER = 5
 CRASH_BACKOFF_NS = tuple(seconds * NANOSECONDS for seconds in (5, 10, 20, 40))
 
@@ -357,6 +358,18 @@ class QueueModel(TaskStore):
         """It owes nothing more."""
         if task_id in self.jobs.all:
             self.jobs.all[task_id].owes = None
+
+    def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
+        """By number."""
+        mine = [job for job in self.jobs.all.values() if job.wish.route in routes]
+        left = [job for job in mine if job.state in _ENDED_WITHOUT and job.resume is not None]
+        return [self.jobs.shown(job) for job in left[:limit]]
+
+    def finish_unfinished(self, task_id: int) -> None:
+        """Nobody goes on with it."""
+        job = self.jobs.all.get(task_id)
+        if job is not None and job.state in _ENDED_WITHOUT:
+            job.resume = None
 
     def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
         """(earliest due time, latest delivery)."""

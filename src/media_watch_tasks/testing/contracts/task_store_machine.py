@@ -204,6 +204,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
             assert store.live_directories("s1", limit=limit) == model.live_directories("s1", limit=limit)
         owing = [self.same(task) for task in store.pending_actions(ROUTES[:2])]
         assert owing == list(model.pending_actions(ROUTES[:2]))
+        unfinished = [self.same(task) for task in store.unfinished(ROUTES[:2])]
+        assert unfinished == list(model.unfinished(ROUTES[:2]))
         pauses = {self.pause_of(pause) for pause in store.pauses()}, set(model.pauses())
         assert pauses[0] == pauses[1], f"{pauses} at {self.clock.now_ns()}"
         for their_id, my_id in self.workers:
@@ -425,6 +427,10 @@ class TaskStoreMachine(RuleBasedStateMachine):
             self.note("an action was owed")
             self.store.finish_action(task.id)
             self.model.finish_action(self.ids[task.id])
+        for task in self.store.unfinished(ROUTES, limit=1):
+            self.note("an upload was left unfinished")
+            self.store.finish_unfinished(task.id)
+            self.model.finish_unfinished(self.ids[task.id])
 
     # ---- time, and the ends of processes
 

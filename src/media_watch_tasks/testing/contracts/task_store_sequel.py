@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.model.identity import Route
-from media_watch_tasks.model.settlements import Delivered, Failed, PauseScope
+from media_watch_tasks.model.settlements import Dead, Delivered, Failed, PauseScope
 from media_watch_tasks.model.tasks import ClaimRef, EnqueueOutcome, NewTask, TaskSelection, TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.testing.clock import FakeClock
@@ -22,7 +22,7 @@ __all__ = ["SequelContract"]
 
 
 class SequelContract(TaskStoreSuite):
-    """`move`, `pending_actions`, `finish_action`, `live_directories`, `activity`."""
+    """`move`, owed actions, unfinished uploads, `live_directories`, `activity`."""
 
     def delivered_owing(self, store: TaskStore, worker: str, new: NewTask) -> int:
         """A delivered task that owes the action `delete`."""
@@ -86,6 +86,79 @@ class SequelContract(TaskStoreSuite):
         task_id = self.delivered_owing(store, worker, self.new())
         store.finish_action(task_id + 1_000)
         assert self.owing(store) == [task_id]
+
+    # ---- unfinished uploads
+
+    def cut_off(self, store: TaskStore, worker: str, new: NewTask) -> int:
+        """A task whose upload was cut off; it waits for its next attempt."""
+        task_id = self.enqueue_one(store, new)
+        claim = self.claim(store, self.request(worker, routes=(new.route,)))
+        assert store.save_resume_state(claim.ref, {"upload": new.asset_id.decode()})
+        later = claim.task.enqueued_ns + 3_600_000_000_000
+        store.settle([Failed(ref=claim.ref, retry_ns=later, error="no route to host")])
+        return task_id
+
+    @staticmethod
+    def unfinished(store: TaskStore, *routes: Route, limit: int = 100) -> list[int]:
+        """The ids of ended tasks that have a resume state."""
+        return [task.id for task in store.unfinished(routes or (ROUTE,), limit=limit)]
+
+    def test_a_task_that_ended_with_a_resume_state_is_unfinished_until_it_is_said_not_to_be(
+        self, store: TaskStore, worker: str
+    ) -> None:
+        """Whatever ended it: here a person, in the next test a newer version."""
+        first = self.cut_off(store, worker, self.new("a.mov"))
+        second = self.cut_off(store, worker, self.new("b.mov"))
+        assert self.unfinished(store) == [], "they wait: somebody goes on with what is there"
+        store.cancel(TaskSelection())
+        assert self.unfinished(store) == [first, second], "by id"
+        assert only(store.unfinished((ROUTE,), limit=1)).resume_state == {"upload": "a.mov"}
+        store.finish_unfinished(first)
+        assert self.unfinished(store) == [second]
+        store.finish_unfinished(second)
+        store.finish_unfinished(second + 1_000)
+        assert self.unfinished(store) == []
+
+    def test_a_newer_version_leaves_the_upload_of_the_older_one_unfinished(self, store: TaskStore, worker: str) -> None:
+        """A scan ends the waiting task, and no uploader hears of that."""
+        old = self.cut_off(store, worker, self.new())
+        assert self.outcomes(store, self.new(version=2)) == [EnqueueOutcome.SUPERSEDED]
+        assert self.unfinished(store) == [old]
+
+    def test_a_file_that_moved_leaves_its_upload_unfinished(self, store: TaskStore, worker: str) -> None:
+        """The new path gets a task of its own."""
+        old = self.cut_off(store, worker, self.new("old.mov"))
+        store.move(ROUTE, b"old.mov", b"new.mov")
+        assert self.unfinished(store) == [old]
+
+    def test_a_dead_task_may_be_unfinished_and_a_delivered_one_is_not(self, store: TaskStore, worker: str) -> None:
+        """What was delivered must not be taken for a leftover."""
+        ids = [self.enqueue_one(store, self.new(name)) for name in ("a.mov", "b.mov")]
+        for delivered in (False, True):
+            claim = self.claim(store, self.request(worker))
+            assert store.save_resume_state(claim.ref, {"upload": 1})
+            dead = Dead(ref=claim.ref, reason="permanent")
+            store.settle([Delivered(ref=claim.ref, receipt=UploadReceipt("there")) if delivered else dead])
+        assert self.unfinished(store) == [ids[0]]
+
+    def test_a_live_task_keeps_its_resume_state(self, store: TaskStore, worker: str) -> None:
+        """Somebody asked for it again meanwhile: its next attempt goes on, or finds that it cannot."""
+        task_id = self.cut_off(store, worker, self.new())
+        store.cancel(TaskSelection())
+        store.retry(TaskSelection(ids=frozenset({task_id})))
+        store.finish_unfinished(task_id)
+        assert self.unfinished(store) == []
+        claim = self.claim(store, self.request(worker))
+        assert claim.task.resume_state is not None
+
+    def test_unfinished_uploads_are_told_by_route(self, store: TaskStore, worker: str) -> None:
+        """Each manager removes those of its own destinations."""
+        mine = self.cut_off(store, worker, self.new())
+        theirs = self.cut_off(store, worker, self.new(route=OTHER_DESTINATION))
+        store.cancel(TaskSelection())
+        assert self.unfinished(store) == [mine]
+        assert self.unfinished(store, OTHER_DESTINATION) == [theirs]
+        assert self.unfinished(store, OTHER_SOURCE) == []
 
     # ---- moves
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -15,8 +14,9 @@ from media_watch_tasks.http.answers import Answer
 from media_watch_tasks.http.classification import error_for
 from media_watch_tasks.http.origins import origin_of, shown
 from media_watch_tasks.http.session import HttpSession
+from media_watch_tasks.uploaders.tus.portions import Portion
 
-__all__ = ["Created", "Offered", "Portion", "TusProtocol", "UploadGone"]
+__all__ = ["Created", "Offered", "TusProtocol", "UploadGone"]
 
 _VERSION = {"Tus-Resumable": "1.0.0"}
 _BYTES = {"Content-Type": "application/offset+octet-stream"}
@@ -50,36 +50,6 @@ class Created:
 
 class UploadGone(Exception):  # noqa: N818 - a finding
     """The server has no such upload any more."""
-
-
-class Portion:
-    """Bytes at hand, in the pieces that they were read in."""
-
-    def __init__(self, pieces: Sequence[bytes]) -> None:
-        self._pieces = pieces
-        self._complete = False
-
-    @property
-    def length(self) -> int:
-        """Bytes."""
-        return sum(map(len, self._pieces))
-
-    @property
-    def complete(self) -> bool:
-        """True once the last iteration has had its last byte taken."""
-        return self._complete
-
-    def __iter__(self) -> Iterator[bytes]:
-        self._complete = False
-        yield from self._pieces
-        self._complete = True
-
-    def checksum(self, algorithm: str) -> str:
-        """The value of the header Upload-Checksum."""
-        digest = hashlib.new(algorithm, usedforsecurity=False)
-        for piece in self._pieces:
-            digest.update(piece)
-        return f"{algorithm} {base64.b64encode(digest.digest()).decode('ascii')}"
 
 
 class TusProtocol:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from typing import BinaryIO
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import AssetChanged, PermanentError, TransientError
-from media_watch_tasks.http.bodies import exactly, whole_file
-from media_watch_tasks.http.hashing import BackgroundHash
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
-from media_watch_tasks.uploaders.tus.protocol import Portion, TusProtocol, UploadGone
+from media_watch_tasks.uploaders.tus.portions import AT_HAND, PassingFile, Portion
+from media_watch_tasks.uploaders.tus.protocol import TusProtocol, UploadGone
 from media_watch_tasks.uploaders.tus.state import UploadUrls
 
 __all__ = ["Sending"]
@@ -52,6 +49,7 @@ class Sending:
         self._chunk_size = chunk_size
         self._metadata = metadata
         self._clock = clock
+        self._file = PassingFile(media, context)
         self._sha256: str | None = media.sha256
         self._sessions = 0
         self.url: str | None = None
@@ -61,11 +59,17 @@ class Sending:
 
     def run(self) -> UploadReceipt:
         """Send everything that is missing; the receipt."""
+        with closing(self._file):
+            return self._run()
+
+    def _run(self) -> UploadReceipt:
         media, context = self._media, self._context
         context.progress(0, total=media.size, stage=Stage.INITIALISE)
         offered = self._protocol.offered(context.cancel)
         if offered.max_size is not None and media.size > offered.max_size:
             raise PermanentError(f"{media.asset.display} has {media.size} bytes, the server takes {offered.max_size}")
+        if offered.checksum is not None:
+            self._chunk_size = min(self._chunk_size, AT_HAND)
         offset = self._resumed()
         trouble_at = offset or 0
         while offset is None or offset < media.size:
@@ -103,13 +107,10 @@ class Sending:
         self._sessions += 1
         media, context = self._media, self._context
         first = None
-        if with_upload and media.size <= self._chunk_size:
-            with closing(whole_file(media)) as stream:
-                data = b"".join(exactly(context.watch(stream), media))
-            self._take_hash(hashlib.sha256(data).hexdigest())
-            first = Portion([data]) if data else None
-        if first is not None or not media.size:
-            self._confirm()
+        if not media.size:
+            self._release()
+        elif with_upload and media.size <= min(self._chunk_size, AT_HAND):
+            first = self._portion(0, media.size)
         created = self._protocol.create(media.size, self._metadata, key=context.key, first=first, cancel=context.cancel)
         self.url = created.url
         if created.offset < media.size:
@@ -118,40 +119,19 @@ class Sending:
 
     def _send(self, offset: int) -> int:
         """Send from the offset to the end; the new offset."""
-        media, context, url = self._media, self._context, self.url
-        if offset >= media.size or url is None:
-            return offset
-        known = offset == 0
-        with closing(whole_file(media, offset)) as stream, closing(BackgroundHash(media.size)) as digest:
-            for pieces, last in self._portions(context.watch(stream, offset=offset), offset):
-                if known:
-                    digest.update(*pieces)
-                if last:
-                    if known:
-                        self._take_hash(digest.hexdigest())
-                    self._confirm()
-                    context.progress(media.size, total=media.size, stage=Stage.FINALISE)
-                try:
-                    offset = self._protocol.patch(url, offset, Portion(pieces), context.cancel)
-                except TransientError as error:
-                    raise _Interrupted(error) from error
+        size, url = self._media.size, self.url
+        while offset < size and url is not None:
+            portion = self._portion(offset, min(self._chunk_size, size - offset))
+            try:
+                offset = self._protocol.patch(url, offset, portion, self._context.cancel)
+            except TransientError as error:
+                if portion.source_failed:
+                    raise
+                raise _Interrupted(error) from error
         return offset
 
-    def _portions(self, stream: BinaryIO, offset: int) -> Iterator[tuple[list[bytes], bool]]:
-        """Chunks in pieces, each with whether it is the last; that one comes after the end of the file was seen."""
-        pieces: list[bytes] = []
-        room = self._chunk_size
-        for part in exactly(stream, self._media, offset):
-            left = part
-            while left:
-                if not room:
-                    yield pieces, False
-                    pieces, room = [], self._chunk_size
-                # A piece that fits in is taken as it is, without a copy.
-                taken, left = (left, b"") if len(left) <= room else (left[:room], left[room:])
-                pieces.append(taken)
-                room -= len(taken)
-        yield pieces, True
+    def _portion(self, offset: int, length: int) -> Portion:
+        return Portion(self._file, offset=offset, length=length, before_the_end=self._release)
 
     def _after_trouble(self, error: TransientError) -> int | None:
         """What has arrived by now; None if the upload is gone. A server that names a delay is left alone."""
@@ -164,12 +144,14 @@ class Sending:
             self.url = None
         return offset
 
-    def _take_hash(self, found: str) -> None:
-        if self._sha256 not in {None, found}:
-            raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
-        self._sha256 = found
-
-    def _confirm(self) -> None:
+    def _release(self) -> None:
+        """All was read, and the last of it is about to leave."""
+        found = self._file.sha256
+        if found is not None:
+            if self._sha256 not in {None, found}:
+                raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
+            self._sha256 = found
         self.confirming = True
         self._context.confirm()
         self.confirming = False
+        self._context.progress(self._media.size, total=self._media.size, stage=Stage.FINALISE)

@@ -35,14 +35,15 @@ class TusUploader(Uploader, Resumable, Checks):
     """Delivers to a tus 1.0.0 server: creation, HEAD, PATCH in chunks, with checksums where the server offers them.
 
     What was cut off goes on at the byte that the server names, in the next attempt, and also after a restart of the
-    process: at most one chunk is sent twice. A cut-off after some progress is mended within the attempt. Files of one
-    chunk are sent in one request where the server offers `creation-with-upload`. The last request is sent after the
-    source was seen to end where it should. The server gets the name, the MIME type and the idempotency key as metadata
-    (`filename`, `filetype`, `key`).
+    process: at most one chunk is sent twice. A cut-off after some progress is mended within the attempt. Files of up to
+    8 MiB are sent in one request where the server offers `creation-with-upload`. The last piece of a file leaves after
+    the source was seen to end where it should. The server gets the name, the MIME type and the idempotency key as
+    metadata (`filename`, `filetype`, `key`).
 
     Args:
         url: where uploads are created. User info in it is used for Basic authentication.
-        chunk_size: bytes of a PATCH; each running upload holds one in memory.
+        chunk_size: bytes of a PATCH at most, and so the most that is sent twice. They are read as they are sent; where
+            the server offers checksums, a PATCH has at most 8 MiB, which are in memory meanwhile.
         metadata: a callable that gives more metadata for a file.
         headers: a mapping, or a callable that gives one at each request; they may hold secrets.
         auth: an `HttpAuth` such as `BearerAuth`, or (user, password).
@@ -64,7 +65,7 @@ class TusUploader(Uploader, Resumable, Checks):
         self,
         url: str,
         *,
-        chunk_size: int = 8 << 20,
+        chunk_size: int = 64 << 20,
         metadata: Callable[[ResolvedMedia], Mapping[str, str]] | None = None,
         headers: Headers | None = None,
         auth: HttpAuth | tuple[str, str] | None = None,
