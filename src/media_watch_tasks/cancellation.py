@@ -33,7 +33,7 @@ class CancelToken:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._event: threading.Event | None = None
         self._lock = threading.Lock()
         self._reason: CancelReason | None = None
         self._callbacks: dict[int, Callable[[CancelReason], object]] = {}
@@ -47,7 +47,9 @@ class CancelToken:
             self._reason = reason
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
-        self._event.set()
+            event = self._event
+        if event is not None:
+            event.set()
         for callback in callbacks:
             callback(reason)
 
@@ -64,7 +66,13 @@ class CancelToken:
     @property
     def event(self) -> threading.Event:
         """The event that `cancel` sets, for waits through a `Clock`."""
-        return self._event
+        # Made when somebody waits: it costs more than all the rest of a token, and most tokens are never waited on.
+        with self._lock:
+            if self._event is None:
+                self._event = threading.Event()
+                if self._reason is not None:
+                    self._event.set()
+            return self._event
 
     def raise_if_cancelled(self) -> None:
         """Raise `OperationCancelled` once the token is cancelled."""
@@ -73,7 +81,7 @@ class CancelToken:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until cancelled, at most `timeout` seconds of real time; True if cancelled."""
-        return self._event.wait(timeout)
+        return self.event.wait(timeout)
 
     def on_cancel(self, callback: Callable[[CancelReason], object]) -> Callable[[], None]:
         """Call `callback(reason)` once at cancellation, at once if it has happened; returns a function that forgets it.

@@ -245,8 +245,7 @@ class Run:
         if isinstance(uploader, BatchUploader):
             self._hands.give(Job([flight for flight, _ in work], self._batch_work(uploader, work)))
             return
-        for flight, state in work:
-            self._hands.give(Job((flight,), self._single_work(flight, state)))
+        self._hands.give(*[Job((flight,), self._single_work(flight, state)) for flight, state in work])
 
     def _single_work(self, flight: Flight, state: AssetState | None) -> Callable[[], list[Outcome]]:
         return lambda: [perform(self._core, flight, state)]
