@@ -60,10 +60,15 @@ class Hands:
         """Jobs whose outcomes have not been collected."""
         return tuple(self._busy)
 
+    @property
+    def makes_chains(self) -> bool:
+        """Jobs have ended so quickly that those given together next go to one hand."""
+        return self._quick >= _QUICK_ENOUGH
+
     def give(self, *jobs: Job) -> None:
         """Hand jobs over; there must be a free hand for each."""
         self._busy.update(jobs)
-        self._chained = self._quick >= _QUICK_ENOUGH
+        self._chained = self.makes_chains
         self._jobs.extend(jobs)
         while self._threads < len(self._busy):
             self._threads += 1

@@ -14,6 +14,7 @@ from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, Route, display_text, task_key
 from media_watch_tasks.model.kinds import MediaKind, kind_of
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "Claim",
@@ -63,8 +64,8 @@ class WaitReason(StrEnum):
     """An older version of the asset is running; this one follows when that has ended."""
 
 
-@attrs.frozen(kw_only=True)
-class NewTask:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class NewTask(Value):
     """What `enqueue_if_absent` takes."""
 
     route: Route
@@ -108,16 +109,16 @@ class EnqueueOutcome(StrEnum):
 _NEW = frozenset({EnqueueOutcome.ENQUEUED, EnqueueOutcome.SUPERSEDED, EnqueueOutcome.BEHIND})
 
 
-@attrs.frozen
-class EnqueueResult:
+@attrs.frozen(eq=False, repr=False)
+class EnqueueResult(Value):
     """The outcome of one `NewTask`; `task_id` is the new task, or the live one that has the key, else None."""
 
     outcome: EnqueueOutcome
     task_id: int | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Task:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Task(Value):
     """A snapshot of a task. Times in `_ns` are nanoseconds since 1970-01-01 UTC; the properties are datetimes."""
 
     id: int
@@ -207,8 +208,8 @@ class Task:
         return None if self.delivered_ns is None else from_ns(self.delivered_ns)
 
 
-@attrs.frozen
-class ClaimRef:
+@attrs.frozen(eq=False, repr=False)
+class ClaimRef(Value):
     """Names a claim: writes act only where both still match."""
 
     task_id: int
@@ -216,8 +217,8 @@ class ClaimRef:
     """The fencing token: of one task it grows with every claim, so that an older claim of it fences nothing."""
 
 
-@attrs.frozen
-class Claim:
+@attrs.frozen(eq=False, repr=False)
+class Claim(Value):
     """A task that this worker holds until its lease ends."""
 
     task: Task
@@ -229,8 +230,8 @@ class Claim:
         return ClaimRef(self.task.id, self.token)
 
 
-@attrs.frozen(kw_only=True)
-class ClaimRequest:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ClaimRequest(Value):
     """What a worker asks for."""
 
     worker_id: str
@@ -254,8 +255,8 @@ class ClaimRequest:
     """Only tasks that have one of these tags; empty: all."""
 
 
-@attrs.frozen(kw_only=True)
-class TaskSelection:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskSelection(Value):
     """Which tasks a call means: every given field narrows it. An empty selection means all tasks of the routes."""
 
     routes: tuple[Route, ...] | None = None
