@@ -6,10 +6,10 @@ classes ever need.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import attrs
 
@@ -27,15 +27,16 @@ class Value:
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        compared = _fields_of(self.__class__).compared
+        compared = _fields_of(cast("Hashable", self.__class__)).compared
         return bool(compared(self) == compared(other))
 
     def __hash__(self) -> int:
-        return hash((self.__class__, _fields_of(self.__class__).hashed(self)))
+        return hash((self.__class__, _fields_of(cast("Hashable", self.__class__)).hashed(self)))
 
     def __repr__(self) -> str:
         kind = self.__class__
-        shown = ", ".join([f"{name}={text(getattr(self, name))}" for name, text in _fields_of(kind).shown])
+        fields = _fields_of(cast("Hashable", kind))
+        shown = ", ".join([f"{name}={text(getattr(self, name))}" for name, text in fields.shown])
         return f"{kind.__qualname__.rpartition('>.')[2]}({shown})"
 
 
@@ -48,8 +49,8 @@ class _Fields(NamedTuple):
 
 
 @cache
-def _fields_of(kind: type) -> _Fields:
-    fields = attrs.fields(kind)
+def _fields_of(kind: Hashable) -> _Fields:
+    fields = attrs.fields(cast("type", kind))
     return _Fields(
         compared=_getter([field.name for field in fields if field.eq]),
         hashed=_getter([field.name for field in fields if (field.eq if field.hash is None else field.hash)]),
