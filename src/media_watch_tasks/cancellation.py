@@ -33,7 +33,7 @@ class CancelToken:
     """
 
     def __init__(self) -> None:
-        self._event: threading.Event | None = None
+        self._events: dict[None, threading.Event] = {}
         self._lock = threading.Lock()
         self._reason: CancelReason | None = None
         self._callbacks: dict[int, Callable[[CancelReason], object]] = {}
@@ -47,8 +47,7 @@ class CancelToken:
             self._reason = reason
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
-            event = self._event
-        if event is not None:
+        for event in tuple(self._events.values()):
             event.set()
         for callback in callbacks:
             callback(reason)
@@ -67,12 +66,12 @@ class CancelToken:
     def event(self) -> threading.Event:
         """The event that `cancel` sets, for waits through a `Clock`."""
         # Made when somebody waits: it costs more than all the rest of a token, and most tokens are never waited on.
-        with self._lock:
-            if self._event is None:
-                self._event = threading.Event()
-                if self._reason is not None:
-                    self._event.set()
-            return self._event
+        # Without the lock, which a signal handler of this thread that cancels would wait for in vain: `cancel` sets the
+        # reason first and looks for the event then, here it is the other way round, so one of the two sees the other.
+        event = self._events.get(None) or self._events.setdefault(None, threading.Event())
+        if self._reason is not None:
+            event.set()
+        return event
 
     def raise_if_cancelled(self) -> None:
         """Raise `OperationCancelled` once the token is cancelled."""
