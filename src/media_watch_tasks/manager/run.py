@@ -194,7 +194,7 @@ class Run:
             routes=self._core.destinations.routes if alone else group.routes,
             limit=most,
             lease_ns=self._core.lease_ns,
-            longest_delay_ns=to_ns(self._core.options.longest_delay),
+            longest_delay_ns=self._core.longest_delay_ns,
             unmet=frozenset(self._look_at_constraints().unmet),
             force=self._force,
             alone=alone,
