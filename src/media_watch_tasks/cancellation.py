@@ -33,7 +33,7 @@ class CancelToken:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._events: dict[None, threading.Event] = {}
         self._lock = threading.Lock()
         self._reason: CancelReason | None = None
         self._callbacks: dict[int, Callable[[CancelReason], object]] = {}
@@ -47,7 +47,8 @@ class CancelToken:
             self._reason = reason
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
-        self._event.set()
+        for event in tuple(self._events.values()):
+            event.set()
         for callback in callbacks:
             callback(reason)
 
@@ -64,7 +65,13 @@ class CancelToken:
     @property
     def event(self) -> threading.Event:
         """The event that `cancel` sets, for waits through a `Clock`."""
-        return self._event
+        # Made when somebody waits: it costs more than all the rest of a token, and most tokens are never waited on.
+        # Without the lock, which a signal handler of this thread that cancels would wait for in vain: `cancel` sets the
+        # reason first and looks for the event then, here it is the other way round, so one of the two sees the other.
+        event = self._events.get(None) or self._events.setdefault(None, threading.Event())
+        if self._reason is not None:
+            event.set()
+        return event
 
     def raise_if_cancelled(self) -> None:
         """Raise `OperationCancelled` once the token is cancelled."""
@@ -73,7 +80,7 @@ class CancelToken:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until cancelled, at most `timeout` seconds of real time; True if cancelled."""
-        return self._event.wait(timeout)
+        return self.event.wait(timeout)
 
     def on_cancel(self, callback: Callable[[CancelReason], object]) -> Callable[[], None]:
         """Call `callback(reason)` once at cancellation, at once if it has happened; returns a function that forgets it.

@@ -11,6 +11,7 @@ import attrs
 from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.values import Value
 
 __all__ = ["RetryOptions", "TaskManagerOptions"]
 
@@ -48,8 +49,8 @@ _ZERO = timedelta(0)
 _INSTANT = timedelta(milliseconds=1)
 
 
-@attrs.frozen(kw_only=True)
-class RetryOptions:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RetryOptions(Value):
     """How failures are retried: after `min(initial * 2^(n-1), maximum)`, spread by `jitter`."""
 
     initial: timedelta = attrs.field(default=timedelta(seconds=30), validator=_at_least(_ZERO))
@@ -80,8 +81,8 @@ def _no_priority(_asset: MediaAsset) -> int:
     return 0
 
 
-@attrs.frozen(kw_only=True)
-class TaskManagerOptions:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskManagerOptions(Value):
     """What a `TaskManager` may be told. The defaults suit a NAS and a few upload threads."""
 
     settle_for: timedelta = attrs.field(default=timedelta(seconds=10), validator=_at_least(_ZERO))

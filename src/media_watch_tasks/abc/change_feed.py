@@ -9,12 +9,13 @@ from typing import Any
 import attrs
 
 from media_watch_tasks.model.sources import AssetState, DirectoryTotals
+from media_watch_tasks.model.values import Value
 
 __all__ = ["AssetChange", "Bookmarks", "ChangeFeed", "CountsByDirectory"]
 
 
-@attrs.frozen
-class AssetChange:
+@attrs.frozen(eq=False, repr=False)
+class AssetChange(Value):
     """The latest state of an asset that changed; earlier changes of it since the watermark are folded into this one."""
 
     sequence: int

@@ -11,6 +11,7 @@ import attrs
 
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.identity import Route
+from media_watch_tasks.model.values import Value
 
 __all__ = ["KeepPayloads", "KeptPayload", "PayloadStore"]
 
@@ -18,8 +19,8 @@ KeepPayloads = Literal["off", "on_failure", "always"]
 """When bytes are kept: never, after a failure that is the destination's, or before anything is sent."""
 
 
-@attrs.frozen(kw_only=True)
-class KeptPayload:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class KeptPayload(Value):
     """The bytes of one version of a file."""
 
     key: str

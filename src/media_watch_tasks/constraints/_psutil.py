@@ -7,14 +7,16 @@ from pathlib import Path
 import attrs
 import psutil  # type: ignore[import-untyped]  # psutil ships no annotations
 
+from media_watch_tasks.model.values import Value
+
 __all__ = ["Battery", "read_battery"]
 
 _SUPPLIES = Path("/sys/class/power_supply")
 """Where Linux shows power supplies, and where psutil reads them."""
 
 
-@attrs.frozen
-class Battery:
+@attrs.frozen(eq=False, repr=False)
+class Battery(Value):
     """The battery that the machine runs on when it is unplugged."""
 
     percent: float

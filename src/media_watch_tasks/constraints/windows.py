@@ -8,6 +8,7 @@ from typing import Self
 import attrs
 
 from media_watch_tasks.errors import ConfigurationError
+from media_watch_tasks.model.values import Value
 
 __all__ = ["DAY_NAMES", "DailyWindow"]
 
@@ -16,8 +17,8 @@ _MIDNIGHT = 24 * 60
 _TEXT = re.compile(r"(?:(?P<days>[a-z,\- ]*[a-z])\s+)?(?P<start>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)")
 
 
-@attrs.frozen
-class DailyWindow:
+@attrs.frozen(eq=False, repr=False)
+class DailyWindow(Value):
     """From `start` up to, but not including, `end`; over midnight where the end comes first."""
 
     start: int

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from media_watch_tasks.errors import ConfigurationError, SourceOfflineError
 from media_watch_tasks.model.identity import display_text
 
 __all__ = ["LocalRoot"]
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _HINTS = {
     errno.ENOENT: "it does not exist; is the disk mounted?",
     errno.ENOTDIR: "it is no folder",
@@ -37,14 +38,9 @@ class LocalRoot:
         """The default name of the source."""
         return f"local:{self.display}"
 
-    @contextmanager
-    def opened(self) -> Iterator[int]:
+    def opened(self) -> AbstractContextManager[int]:
         """A descriptor of the root; raises `SourceOfflineError` where there is no folder that can be read."""
-        descriptor = self._open()
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        return _OpenRoot(self)
 
     def require(self, descriptor: int | None = None) -> None:
         """Raise `SourceOfflineError` if the root cannot be listed, or is not the open folder any more."""
@@ -69,8 +65,24 @@ class LocalRoot:
         hint = _HINTS.get(error.errno or 0, os.strerror(error.errno or errno.EIO))
         return SourceOfflineError(f"{self.display} cannot be used as a source: {hint}")
 
-    def _open(self) -> int:
+
+class _OpenRoot(AbstractContextManager[int]):
+    """Opens the root on entry. Every look at a file begins here: a generator would cost more than the two calls."""
+
+    __slots__ = ("_descriptor", "_root")
+
+    def __init__(self, root: LocalRoot) -> None:
+        self._root = root
+        self._descriptor = -1
+
+    def __enter__(self) -> int:
         try:
-            return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            self._descriptor = os.open(self._root.path, _FOLDER)
         except OSError as error:
-            raise self.offline(error) from error
+            raise self._root.offline(error) from error
+        return self._descriptor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)

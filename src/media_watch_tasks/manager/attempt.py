@@ -26,7 +26,7 @@ from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
 from media_watch_tasks.manager.spooling import Spooling
-from media_watch_tasks.model.assets import ResolvedMedia
+from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.model.settlements import ReservationState
@@ -60,7 +60,9 @@ class Attempt:
         self._task = flight.claim.task
         self._known = known
         self._uploader: Uploader = core.destinations.uploader(self._task.route)
-        self._asset = attrs.evolve(self._task.asset, file_id=known.file_id if known is not None else None)
+        task = self._task
+        file_id = None if known is None else known.file_id
+        self._asset = MediaAsset(task.source_id, task.asset_id, *task.fingerprint, file_id)
         timeout = core.options.attempt_timeout
         self.context = ManagedContext(
             core,
@@ -178,7 +180,7 @@ class Attempt:
 
     def _check_source(self) -> None:
         try:
-            (found,) = from_source(lambda: self._core.resolver.stat((self._asset,), cancel=self._flight.cancel))
+            (found,) = from_source(self._core.resolver.stat, (self._asset,), cancel=self._flight.cancel)
         except (SourceOfflineError, AuthenticationRequiredError, TransientError):
             if self._kept is None:
                 raise
@@ -191,7 +193,7 @@ class Attempt:
 
     def _raise_gone(self) -> None:
         # An empty mount point or another disk at the same path also has no such file: only the right root proves it.
-        root = from_source(lambda: self._core.scanner.identify(cancel=self._flight.cancel))
+        root = from_source(self._core.scanner.identify, cancel=self._flight.cancel)
         if not self._core.is_accepted_root(root):
             if self._core.media_state.source(self._core.source_id).quarantine is not None:
                 # The source goes on with what is there: only the files of the place that is missing wait.
@@ -204,9 +206,10 @@ class Attempt:
         current = known.current_metadata if known and known.fingerprint == self._task.fingerprint else None
         try:
             media = from_source(
-                lambda: self._core.resolver.resolve_for_upload(
-                    self._asset, known_metadata=current, cancel=self._flight.cancel
-                )
+                self._core.resolver.resolve_for_upload,
+                self._asset,
+                known_metadata=current,
+                cancel=self._flight.cancel,
             )
         except AssetNotFound:
             self._raise_gone()

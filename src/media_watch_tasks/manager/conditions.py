@@ -12,6 +12,7 @@ import attrs
 
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.model.redaction import redact
+from media_watch_tasks.model.values import Value
 
 __all__ = ["Conditions", "ConditionsSeen"]
 
@@ -19,8 +20,8 @@ _log = logging.getLogger(__name__)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@attrs.frozen
-class ConditionsSeen:
+@attrs.frozen(eq=False, repr=False)
+class ConditionsSeen(Value):
     """One look at all constraints: names and what was said."""
 
     unmet: Mapping[str, str] = _NOTHING

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from typing import BinaryIO, TypeVar, cast
-
-import attrs
+from typing import BinaryIO, ParamSpec, TypeVar, cast
 
 from media_watch_tasks.errors import AuthenticationRequiredError
 from media_watch_tasks.model.assets import ResolvedMedia
@@ -16,6 +14,7 @@ __all__ = ["ContentHash", "WatchedStream", "from_source", "hash_of", "watched"]
 
 _CHUNK = 1 << 20
 _Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
 
 
 class ContentHash:
@@ -65,7 +64,7 @@ class WatchedStream(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read and report; b"" at the end."""
-        data = from_source(lambda: self._stream.read(-1 if size is None else size))
+        data = from_source(self._stream.read, -1 if size is None else size)
         self._account(data, asked=size)
         return data
 
@@ -77,7 +76,7 @@ class WatchedStream(io.RawIOBase):
         """Read into the buffer and report; 0 at the end."""
         view = memoryview(buffer).cast("B")
         stream = cast("io.BufferedIOBase", self._stream)
-        count = from_source(lambda: stream.readinto(view)) or 0
+        count = from_source(stream.readinto, view) or 0
         self._account(view[:count], asked=len(view))
         return count
 
@@ -121,28 +120,32 @@ def watched(
     """The same media with every stream watched."""
 
     def open_stream(offset: int, length: int | None) -> BinaryIO:
-        stream = from_source(lambda: media.open_stream(offset, length))
+        stream = from_source(media.open_stream, offset, length)
         whole = offset == 0 and length is None
         wrapped = WatchedStream(stream, on_read=on_read, content_hash=content_hash if whole else None)
         return cast("BinaryIO", wrapped)
 
-    return attrs.evolve(media, open_stream=open_stream)
+    if type(media) is not ResolvedMedia:
+        return attrs.evolve(media, open_stream=open_stream)  # a resolver's own class stays that
+    return ResolvedMedia(media.asset, media.mime_type, open_stream, metadata=media.metadata, sha256=media.sha256)
 
 
 def hash_of(media: ResolvedMedia, *, on_read: Callable[[int], None]) -> str:
     """The SHA-256 of the file, hex, in one streaming pass."""
     digest = hashlib.sha256()
     with from_source(media.open) as stream:
-        while chunk := from_source(lambda: stream.read(_CHUNK)):
+        while chunk := from_source(stream.read, _CHUNK):
             digest.update(chunk)
             on_read(len(chunk))
     return digest.hexdigest()
 
 
-def from_source(call: Callable[[], _Result]) -> _Result:
+def from_source(
+    call: Callable[_Arguments, _Result], /, *arguments: _Arguments.args, **named: _Arguments.kwargs
+) -> _Result:
     """Call the source; credentials that it asks for are the source's matter, not the destination's."""
     try:
-        return call()
+        return call(*arguments, **named)
     except AuthenticationRequiredError as error:
         error.party = "source"
         raise

@@ -59,6 +59,7 @@ class ManagerCore:
         self.closing = CancelToken()
         self.lease_ns = to_ns(options.lease)
         self.settle_ns = to_ns(options.settle_for)
+        self.longest_delay_ns = to_ns(options.longest_delay)
         self._worker_id: str | None = None
         self._worker_lock = threading.Lock()
 

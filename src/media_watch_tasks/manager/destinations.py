@@ -9,6 +9,7 @@ import attrs
 from media_watch_tasks.abc.uploader import BatchUploader, FansOut, Uploader
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.identity import Route
+from media_watch_tasks.model.values import Value
 
 __all__ = ["ClaimGroup", "Destinations", "destination_change"]
 
@@ -55,8 +56,8 @@ class Destinations:
         self._uploader.close()
 
 
-@attrs.frozen
-class ClaimGroup:
+@attrs.frozen(eq=False, repr=False)
+class ClaimGroup(Value):
     """Routes that one claim serves."""
 
     routes: tuple[Route, ...]

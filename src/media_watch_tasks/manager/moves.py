@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.model.assets import MediaAsset
-from media_watch_tasks.model.identity import Fingerprint
+from media_watch_tasks.model.identity import Fingerprint, split
 from media_watch_tasks.model.sources import AssetState
 
 __all__ = ["Move", "Moves"]
 
 Move = tuple[AssetState, MediaAsset]
 """(what was known of the old path, the asset at its new path)."""
+_Known = Mapping[tuple[object, Fingerprint], Sequence[AssetState]]
+"""By file id or by name, and by version."""
 
 
 class Moves:
@@ -36,38 +38,29 @@ class Moves:
         if not new or core.options.on_move == "upload":
             return []
         fingerprints = list({asset.fingerprint for asset in new})
-        known: defaultdict[Fingerprint, list[AssetState]] = defaultdict(list)
         own = {asset.asset_id for asset in new}
+        # Thousands of files may share a size and a time: what has to be equal besides is looked up, never searched.
+        known: defaultdict[tuple[object, Fingerprint], list[AssetState]] = defaultdict(list)
         for state in core.media_state.same_version(core.source_id, fingerprints):
             if state.asset_id not in own:
-                known[state.fingerprint].append(state)
+                known[state.file_id if self._by_id else split(state.asset_id)[1], state.fingerprint].append(state)
         if not known:
             return []
         pairs = self._pairs_by_id(new, known) if self._by_id else self._pairs_by_name(new, known)
         return self._whose_origin_is_gone(pairs)
 
-    def _pairs_by_id(
-        self, new: Sequence[MediaAsset], known: dict[Fingerprint, list[AssetState]]
-    ) -> list[tuple[AssetState, MediaAsset]]:
+    def _pairs_by_id(self, new: Sequence[MediaAsset], known: _Known) -> list[Move]:
         return [
             (state, asset)
             for asset in new
             if asset.file_id is not None
-            for state in known.get(asset.fingerprint, ())
-            if state.file_id == asset.file_id
+            for state in known.get((asset.file_id, asset.fingerprint), ())
         ]
 
-    def _pairs_by_name(
-        self, new: Sequence[MediaAsset], known: dict[Fingerprint, list[AssetState]]
-    ) -> list[tuple[AssetState, MediaAsset]]:
-        twins = Counter((asset.name, asset.fingerprint) for asset in new)
-        return [
-            (state, asset)
-            for asset in new
-            if twins[asset.name, asset.fingerprint] == 1
-            for state in known.get(asset.fingerprint, ())
-            if state.asset.name == asset.name
-        ]
+    def _pairs_by_name(self, new: Sequence[MediaAsset], known: _Known) -> list[Move]:
+        named = [((asset.name, asset.fingerprint), asset) for asset in new]
+        twins = Counter(name for name, _ in named)
+        return [(state, asset) for name, asset in named if twins[name] == 1 for state in known.get(name, ())]
 
     def _whose_origin_is_gone(self, pairs: list[tuple[AssetState, MediaAsset]]) -> list[Move]:
         if not pairs:

@@ -40,6 +40,7 @@ from media_watch_tasks.model.settlements import (
 )
 from media_watch_tasks.model.tasks import Claim, Task, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
+from media_watch_tasks.model.values import Value
 from media_watch_tasks.options import TaskManagerOptions
 
 __all__ = ["Counted", "Outcome", "PauseWish", "SourceVersionFound", "judge", "succeeded", "superseded"]
@@ -58,8 +59,8 @@ class SourceVersionFound(Exception):  # noqa: N818 - a finding of the attempt, n
         self.found = found
 
 
-@attrs.frozen(kw_only=True)
-class PauseWish:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class PauseWish(Value):
     """A party asks to be left alone."""
 
     scope: PauseScope
@@ -69,8 +70,8 @@ class PauseWish:
     """Wall time; None: the back-off decides."""
 
 
-@attrs.frozen(kw_only=True)
-class Outcome:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Outcome(Value):
     """What becomes of one claim, and what goes with it."""
 
     claim: Claim

@@ -199,7 +199,7 @@ class Run:
             routes=self._core.destinations.routes if alone else group.routes,
             limit=most,
             lease_ns=self._core.lease_ns,
-            longest_delay_ns=to_ns(self._core.options.longest_delay),
+            longest_delay_ns=self._core.longest_delay_ns,
             unmet=frozenset(self._look_at_constraints().unmet),
             force=self._force,
             alone=alone,
@@ -250,8 +250,7 @@ class Run:
         if isinstance(uploader, BatchUploader):
             self._hands.give(Job([flight for flight, _ in work], self._batch_work(uploader, work)))
             return
-        for flight, state in work:
-            self._hands.give(Job((flight,), self._single_work(flight, state)))
+        self._hands.give(*[Job((flight,), self._single_work(flight, state)) for flight, state in work])
 
     def _single_work(self, flight: Flight, state: AssetState | None) -> Callable[[], list[Outcome]]:
         return lambda: [perform(self._core, flight, state)]

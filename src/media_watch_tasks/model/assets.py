@@ -11,12 +11,13 @@ from media_watch_tasks.model import identity
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.kinds import MediaKind, kind_of
 from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.model.values import Value
 
 __all__ = ["AssetStat", "MediaAsset", "ResolvedMedia", "RootIdentity"]
 
 
-@attrs.frozen
-class MediaAsset:
+@attrs.frozen(eq=False, repr=False)
+class MediaAsset(Value):
     """A file as a listing showed it."""
 
     source_id: str
@@ -55,8 +56,8 @@ class MediaAsset:
         return kind_of(self.asset_id)
 
 
-@attrs.frozen
-class AssetStat:
+@attrs.frozen(eq=False, repr=False)
+class AssetStat(Value):
     """A fresh look at one asset."""
 
     size: int
@@ -69,8 +70,8 @@ class AssetStat:
         return Fingerprint(self.size, self.mtime_ns)
 
 
-@attrs.frozen
-class RootIdentity:
+@attrs.frozen(eq=False, repr=False)
+class RootIdentity(Value):
     """What tells the root of a source from another one that stands at the same path.
 
     `strong` names survive a remount (file-system UUID, volume serial, marker file): a difference means another place.

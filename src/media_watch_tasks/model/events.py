@@ -13,6 +13,7 @@ from media_watch_tasks.model.scans import ScanProblem
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.model.tasks import Task
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "ActionDone",
@@ -49,8 +50,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True)
-class Event:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Event(Value):
     """Something that happened."""
 
     at_ns: int = attrs.field(repr=False)
@@ -62,21 +63,21 @@ class Event:
         return from_ns(self.at_ns)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class EventsDropped(Event):
     """The listener was too slow: this many events were left out before this one."""
 
     count: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SourceEvent(Event):
     """Something about a source."""
 
     source_id: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ScanStarted(SourceEvent):
     """A scan began; `resumed` if it goes on where an earlier one was cut off."""
 
@@ -84,7 +85,7 @@ class ScanStarted(SourceEvent):
     baseline: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ScanPageDone(SourceEvent):
     """A page was committed."""
 
@@ -93,14 +94,14 @@ class ScanPageDone(SourceEvent):
     enqueued: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ScanProblemFound(SourceEvent):
     """Something could not be listed; the scan goes on."""
 
     problem: ScanProblem
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ScanFinished(SourceEvent):
     """A scan ended; `complete` if every directory was listed."""
 
@@ -111,7 +112,7 @@ class ScanFinished(SourceEvent):
     enqueued: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class BaselineDebtPaid(SourceEvent):
     """A directory that the baseline could not see was listed: what is in it counts as the baseline, nothing is sent."""
 
@@ -119,14 +120,14 @@ class BaselineDebtPaid(SourceEvent):
     assets: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RootAccepted(SourceEvent):
     """The root got other names (a remount gives other device numbers) and was recognised by its files, or confirmed."""
 
     identity: RootIdentity
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Quarantined(SourceEvent):
     """Too much was absent, or another place stands at the root: no file is called missing until somebody has looked."""
 
@@ -134,14 +135,14 @@ class Quarantined(SourceEvent):
     absent: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class QuarantineEnded(SourceEvent):
     """The files are back, or somebody has confirmed or rejected the absences."""
 
     how: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class AssetEvent(SourceEvent):
     """Something about an asset."""
 
@@ -153,55 +154,59 @@ class AssetEvent(SourceEvent):
         return display_text(self.asset_id)
 
 
-@attrs.frozen(kw_only=True)
 class AssetDiscovered(AssetEvent):
     """A file that was not known."""
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True)
+
 class AssetChangedEvent(AssetEvent):
     """A known file with another size or mtime."""
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True)
+
 class AssetMissing(AssetEvent):
     """A known file was gone in a complete scan, or its task found it gone."""
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True)
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class AssetMoved(AssetEvent):
     """A known file was found at another path; its receipts moved with it."""
 
     moved_from: bytes
 
 
-@attrs.frozen(kw_only=True)
 class AssetUnsettled(AssetEvent):
     """The file has been changing, or in use, for a day: nothing was sent yet."""
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True)
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Paused(Event):
     """Something was paused, by a call or because a party asked for it."""
 
     pause: Pause
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Resumed(Event):
     """A pause ended."""
 
     pause: Pause
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskEvent(Event):
     """Something about a task; `task` is the snapshot the worker had."""
 
     task: Task
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskEnqueued(Event):
     """A task was written (the store gave it this id)."""
 
@@ -216,26 +221,27 @@ class TaskEnqueued(Event):
         return display_text(self.asset_id)
 
 
-@attrs.frozen(kw_only=True)
 class TaskBegun(TaskEvent):
     """Work on the task began."""
 
+    __slots__ = ()
 
-@attrs.frozen(kw_only=True)
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskProgress(TaskEvent):
     """The upload moved on: sent each 1 %, and each half second in which it moved."""
 
     progress: UploadProgress
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskSucceeded(TaskEvent):
     """The bytes are durable at the destination and the receipt is in the database."""
 
     receipt: UploadReceipt
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskFailed(TaskEvent):
     """An attempt failed; the task is retried at `retry_ns`."""
 
@@ -248,7 +254,7 @@ class TaskFailed(TaskEvent):
         return from_ns(self.retry_ns)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskDead(TaskEvent):
     """The task will not be tried again by itself; it is kept for inspection and `retry`."""
 
@@ -256,14 +262,14 @@ class TaskDead(TaskEvent):
     error: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskCancelled(TaskEvent):
     """The task ended without delivery and without fault: `user`, `superseded`, `source_gone`."""
 
     reason: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ActionDone(TaskEvent):
     """The after-upload action was done, or given up for the reason `error`."""
 
@@ -271,14 +277,14 @@ class ActionDone(TaskEvent):
     error: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PayloadKept(TaskEvent):
     """The bytes of the file are kept on this machine until it is delivered."""
 
     size: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PayloadFreed(TaskEvent):
     """Bytes that were kept are not any more: delivered, cancelled, dead, expired."""
 
@@ -287,7 +293,7 @@ class PayloadFreed(TaskEvent):
     reason: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskReleased(TaskEvent):
     """The task went back to waiting, no attempt spent."""
 

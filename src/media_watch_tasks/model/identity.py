@@ -119,4 +119,6 @@ def _escape(character: str) -> str:
 
 def within_int64(value: int) -> int:
     """The value, or the nearest one that a database integer holds (a file system may hold dates past the year 2262)."""
+    if -_INT64_MAX <= value <= _INT64_MAX:
+        return value
     return max(-_INT64_MAX, min(value, _INT64_MAX))

@@ -14,6 +14,8 @@ from typing import Any, Self, cast
 
 import attrs
 
+from media_watch_tasks.model.values import Value
+
 __all__ = ["AudioTrack", "Chapter", "Confidence", "GeoPoint", "MediaMetadata", "SubtitleTrack", "VideoTrack"]
 
 
@@ -32,8 +34,8 @@ class Confidence(StrEnum):
     """Read from a cut-off view: what lies behind the cut is unknown."""
 
 
-@attrs.frozen(kw_only=True)
-class VideoTrack:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class VideoTrack(Value):
     """A video track, or the picture of a still."""
 
     codec: str | None = None
@@ -68,8 +70,8 @@ class VideoTrack:
     is_default: bool | None = None
 
 
-@attrs.frozen(kw_only=True)
-class AudioTrack:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AudioTrack(Value):
     """An audio track."""
 
     codec: str | None = None
@@ -87,8 +89,8 @@ class AudioTrack:
     is_forced: bool | None = None
 
 
-@attrs.frozen(kw_only=True)
-class SubtitleTrack:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SubtitleTrack(Value):
     """A subtitle track."""
 
     codec: str | None = None
@@ -98,8 +100,8 @@ class SubtitleTrack:
     is_forced: bool | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Chapter:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Chapter(Value):
     """A chapter; times in seconds from the start."""
 
     start: float
@@ -107,8 +109,8 @@ class Chapter:
     title: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class GeoPoint:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class GeoPoint(Value):
     """WGS 84 degrees, metres above sea level."""
 
     latitude: float
@@ -116,8 +118,8 @@ class GeoPoint:
     altitude: float | None = None
 
 
-@attrs.frozen(kw_only=True)
-class MediaMetadata:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class MediaMetadata(Value):
     """The description of one media file."""
 
     container: str | None = None

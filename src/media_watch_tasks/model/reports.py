@@ -10,6 +10,7 @@ import attrs
 from media_watch_tasks.model.scans import ScanProblem
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.model.sources import BaselineState
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "BaselineReport",
@@ -29,8 +30,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True)
-class ScanReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ScanReport(Value):
     """A scan. `complete` False: something could not be listed, or the scan was cut short."""
 
     source_id: str
@@ -66,8 +67,8 @@ class ScanReport:
     elapsed: timedelta = timedelta(0)
 
 
-@attrs.frozen(kw_only=True)
-class BaselineReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class BaselineReport(Value):
     """A baseline."""
 
     source_id: str
@@ -86,8 +87,8 @@ class BaselineReport:
     elapsed: timedelta = timedelta(0)
 
 
-@attrs.frozen(kw_only=True)
-class ProcessReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ProcessReport(Value):
     """A run of the queue. Every task taken is counted once, under what became of it."""
 
     taken: int = 0
@@ -113,16 +114,16 @@ class ProcessReport:
     elapsed: timedelta = timedelta(0)
 
 
-@attrs.frozen(kw_only=True)
-class RunReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RunReport(Value):
     """`run_once`: the scan and the processing that ran with it and after it."""
 
     scan: ScanReport
     process: ProcessReport
 
 
-@attrs.frozen(kw_only=True)
-class EnqueueReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class EnqueueReport(Value):
     """`enqueue`: asset ids by what became of them, over all destinations."""
 
     enqueued: int = 0
@@ -132,8 +133,8 @@ class EnqueueReport:
     """Not at the source."""
 
 
-@attrs.frozen(kw_only=True)
-class SelectionReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SelectionReport(Value):
     """`cancel`, `pause`, `resume`, `purge`: how many tasks the call acted on."""
 
     tasks: int = 0
@@ -141,8 +142,8 @@ class SelectionReport:
     """Of them running, now or in another process: asked to stop, which they do within seconds."""
 
 
-@attrs.frozen(kw_only=True)
-class RetryReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class RetryReport(Value):
     """`retry`."""
 
     retried: int = 0
@@ -150,8 +151,8 @@ class RetryReport:
     """Task id and why it was left: `live task`, `newer version delivered`, `not ended`."""
 
 
-@attrs.frozen(kw_only=True)
-class QuarantineReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class QuarantineReport(Value):
     """`confirm_quarantine` and `reject_quarantine`."""
 
     source_id: str
@@ -162,8 +163,8 @@ class QuarantineReport:
     skipped: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class DescribeReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class DescribeReport(Value):
     """`describe`."""
 
     described: int = 0
@@ -178,8 +179,8 @@ class DescribeReport:
     elapsed: timedelta = timedelta(0)
 
 
-@attrs.frozen(kw_only=True)
-class VerifyReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class VerifyReport(Value):
     """`verify`: receipts that were held against the destination."""
 
     checked: int = 0
@@ -194,8 +195,8 @@ class VerifyReport:
     """Why receipts could not be checked, each reason once."""
 
 
-@attrs.frozen(kw_only=True)
-class CheckReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class CheckReport(Value):
     """`check`: can this manager do its work? Empty `problems`: yes."""
 
     problems: tuple[str, ...] = ()
@@ -208,8 +209,8 @@ class CheckReport:
         return not self.problems
 
 
-@attrs.frozen(kw_only=True)
-class HealthReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class HealthReport(Value):
     """`health`: does it do its work? Empty `problems`: yes."""
 
     problems: tuple[str, ...] = ()
@@ -225,8 +226,8 @@ class HealthReport:
         return not self.problems
 
 
-@attrs.frozen(kw_only=True)
-class SourceReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SourceReport(Value):
     """A source as `sources()` shows it."""
 
     source_id: str
@@ -246,8 +247,8 @@ class SourceReport:
     """How many absences are held."""
 
 
-@attrs.frozen(kw_only=True)
-class ForeverReport:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ForeverReport(Value):
     """`run_forever`, once it has been told to stop."""
 
     scans: int = 0

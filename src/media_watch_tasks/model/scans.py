@@ -10,6 +10,7 @@ import attrs
 
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "AssetRow",
@@ -26,8 +27,8 @@ AssetRow = tuple[bytes, int, int]
 """(name, size in bytes, mtime in ns): plain tuples, because a scan of a million files makes a million of them."""
 
 
-@attrs.frozen
-class DirectoryStamp:
+@attrs.frozen(eq=False, repr=False)
+class DirectoryStamp(Value):
     """What a directory's own times were when it was listed. Compared for equality only, never with a clock."""
 
     mtime_ns: int
@@ -37,8 +38,8 @@ class DirectoryStamp:
     """None where file ids are not stable."""
 
 
-@attrs.frozen
-class KnownDirectory:
+@attrs.frozen(eq=False, repr=False)
+class KnownDirectory(Value):
     """A directory as its last complete listing showed it."""
 
     stamp: DirectoryStamp
@@ -70,8 +71,8 @@ class ProblemKind(StrEnum):
     """The directory contains itself (link or mount)."""
 
 
-@attrs.frozen
-class ScanProblem:
+@attrs.frozen(eq=False, repr=False)
+class ScanProblem(Value):
     """A directory (or entry) that could not be listed; the scan goes on and is not complete."""
 
     path: bytes
@@ -118,8 +119,8 @@ class AssetRows(Sequence[MediaAsset]):
         return f"<{len(self)} assets in {identity.display_text(self._directory) or '.'}>"
 
 
-@attrs.frozen
-class ScanPage:
+@attrs.frozen(eq=False, repr=False)
+class ScanPage(Value):
     """A listing of one directory, or a part of it (at most 1,000 entries).
 
     The pages of a scan come in the order of path components as bytes: a folder, then all below it, then its next

@@ -11,6 +11,7 @@ from media_watch_tasks.clock import from_ns
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.tasks import Claim, ClaimRef, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "Cancelled",
@@ -28,8 +29,8 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True)
-class Delivered:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Delivered(Value):
     """`success`: receipt and state are one transaction; receipts of earlier versions of the asset become `replaced`."""
 
     ref: ClaimRef
@@ -38,8 +39,8 @@ class Delivered:
     """Name of the after-upload action that is owed from now on; `settle` is then called with `durable`."""
 
 
-@attrs.frozen(kw_only=True)
-class Failed:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Failed(Value):
     """`failed`: retried at `retry_ns` (wall time)."""
 
     ref: ClaimRef
@@ -47,8 +48,8 @@ class Failed:
     error: str
 
 
-@attrs.frozen(kw_only=True)
-class Dead:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Dead(Value):
     """`dead`: kept with its reason until somebody retries or purges it."""
 
     ref: ClaimRef
@@ -56,8 +57,8 @@ class Dead:
     error: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Released:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Released(Value):
     """Back to what it was, the attempt given back; eligible again at `due_ns` (None: at once)."""
 
     ref: ClaimRef
@@ -67,16 +68,16 @@ class Released:
     """Why, for people."""
 
 
-@attrs.frozen(kw_only=True)
-class Cancelled:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Cancelled(Value):
     """`cancelled`, with a stable word as its reason."""
 
     ref: ClaimRef
     reason: str
 
 
-@attrs.frozen(kw_only=True)
-class Superseded:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Superseded(Value):
     """`cancelled: superseded`, and the version that was found is enqueued in the same transaction.
 
     The new task keeps priority, tags and constraints; no attempts, no resume state.
@@ -91,8 +92,8 @@ Settlement = Delivered | Failed | Dead | Released | Cancelled | Superseded
 """How work on a task ends."""
 
 
-@attrs.frozen(kw_only=True)
-class SettleResult:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SettleResult(Value):
     """What `settle` did: ids not in `settled` had lost their lease, and nothing was written for them."""
 
     settled: frozenset[int]
@@ -109,8 +110,8 @@ class PauseScope(StrEnum):
     DESTINATION = "destination"
 
 
-@attrs.frozen(kw_only=True)
-class Pause:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Pause(Value):
     """Something is paused; `until_ns` None: until somebody resumes it.
 
     A pause that the library set itself (`automatic`) for a destination ends half-open: when its time is over one task,
@@ -134,8 +135,8 @@ class Pause:
         return None if self.until_ns is None else from_ns(self.until_ns)
 
 
-@attrs.frozen
-class Interrupt:
+@attrs.frozen(eq=False, repr=False)
+class Interrupt(Value):
     """Somebody, in whatever process, wants a running task to stop."""
 
     ref: ClaimRef

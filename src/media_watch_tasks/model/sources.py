@@ -10,6 +10,7 @@ from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import DirectoryStamp
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "AssetState",
@@ -31,8 +32,8 @@ class BaselineState(StrEnum):
     COMPLETE = "complete"
 
 
-@attrs.frozen(kw_only=True)
-class SourceState:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class SourceState(Value):
     """The record of one source."""
 
     source_id: str
@@ -63,16 +64,16 @@ class SourceState:
     """Number of the scan whose absences are held."""
 
 
-@attrs.frozen
-class ScanLease:
+@attrs.frozen(eq=False, repr=False)
+class ScanLease(Value):
     """The right to scan a source, for one scanner at a time. Writes with a stale token are refused."""
 
     source_id: str
     token: int
 
 
-@attrs.frozen(kw_only=True)
-class KnownListing:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class KnownListing(Value):
     """A complete listing of a directory, for the rescan that leaves proven directories unlisted."""
 
     stamp: DirectoryStamp
@@ -84,8 +85,8 @@ class KnownListing:
     """It was listed again with this stamp, at least 5 s later, and was quiet."""
 
 
-@attrs.frozen(kw_only=True)
-class PageDiff:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class PageDiff(Value):
     """A page against the database."""
 
     new: tuple[MediaAsset, ...] = ()
@@ -103,8 +104,8 @@ class PageDiff:
     """Of the unchanged ones those that a scan had marked absent: the record of the page names them as seen."""
 
 
-@attrs.frozen(kw_only=True)
-class PageRecord:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class PageRecord(Value):
     """What to write for a page, after its tasks were enqueued."""
 
     directory: bytes
@@ -124,8 +125,8 @@ class PageRecord:
     """Known directories that are gone: all present assets at and below them are candidates."""
 
 
-@attrs.frozen(kw_only=True)
-class AssetState:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class AssetState(Value):
     """What the database knows of an asset."""
 
     source_id: str
@@ -153,8 +154,8 @@ class AssetState:
         return MediaAsset(self.source_id, self.asset_id, self.fingerprint.size, self.fingerprint.mtime_ns, self.file_id)
 
 
-@attrs.frozen
-class DirectoryTotals:
+@attrs.frozen(eq=False, repr=False)
+class DirectoryTotals(Value):
     """What is known of the assets that stand in one directory (not below it)."""
 
     directory: bytes

@@ -18,6 +18,7 @@ from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, Route, display_text, task_key
 from media_watch_tasks.model.kinds import MediaKind, kind_of
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
+from media_watch_tasks.model.values import Value
 
 __all__ = [
     "Claim",
@@ -236,8 +237,8 @@ class Claim(NamedTuple):
         return ClaimRef(self.task.id, self.token)
 
 
-@attrs.frozen(kw_only=True)
-class ClaimRequest:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ClaimRequest(Value):
     """What a worker asks for."""
 
     worker_id: str
@@ -261,8 +262,8 @@ class ClaimRequest:
     """Only tasks that have one of these tags; empty: all."""
 
 
-@attrs.frozen(kw_only=True)
-class TaskSelection:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskSelection(Value):
     """Which tasks a call means: every given field narrows it. An empty selection means all tasks of the routes."""
 
     routes: tuple[Route, ...] | None = None

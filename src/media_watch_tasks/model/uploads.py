@@ -10,6 +10,7 @@ from types import MappingProxyType
 import attrs
 
 from media_watch_tasks.model.redaction import without_url_secrets
+from media_watch_tasks.model.values import Value
 
 __all__ = ["Stage", "UploadOutcome", "UploadProgress", "UploadReceipt"]
 
@@ -28,8 +29,8 @@ def _frozen_texts(value: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType({key: without_url_secrets(text) for key, text in value.items()})
 
 
-@attrs.frozen
-class UploadReceipt:
+@attrs.frozen(eq=False, repr=False)
+class UploadReceipt(Value):
     """Proof of delivery, made once the bytes are durable at the destination.
 
     Query strings and user info are cut off URLs, so that no signature reaches the database.
@@ -49,8 +50,8 @@ class UploadReceipt:
     details: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_texts, kw_only=True, hash=False)
 
 
-@attrs.frozen
-class UploadProgress:
+@attrs.frozen(eq=False, repr=False)
+class UploadProgress(Value):
     """How far an upload is."""
 
     stage: Stage
@@ -76,8 +77,8 @@ class UploadProgress:
         return min(self.done / self.total, 1.0) if self.total else 1.0
 
 
-@attrs.frozen
-class UploadOutcome:
+@attrs.frozen(eq=False, repr=False)
+class UploadOutcome(Value):
     """The result of one item of a batch: a receipt, or the exception that a single upload would have raised."""
 
     key: str

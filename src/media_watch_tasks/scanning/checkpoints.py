@@ -9,6 +9,7 @@ import attrs
 
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model import identity
+from media_watch_tasks.model.values import Value
 
 __all__ = ["Position", "Resume", "decode_checkpoint", "encode_checkpoint"]
 
@@ -46,8 +47,8 @@ class Position(Enum):
     """It comes after the checkpoint."""
 
 
-@attrs.frozen
-class Resume:
+@attrs.frozen(eq=False, repr=False)
+class Resume(Value):
     """Tells what a scan that goes on behind a directory has to visit. The directory need not exist any more."""
 
     directory: bytes

@@ -13,6 +13,7 @@ import attrs
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.kinds import MediaKind, kind_of
+from media_watch_tasks.model.values import Value
 from media_watch_tasks.scanning.patterns import name_expression, path_expression
 
 __all__ = ["DEFAULT_EXCLUDED_NAMES", "MediaFilter"]
@@ -79,8 +80,8 @@ class _Names:
         return found
 
 
-@attrs.frozen(kw_only=True)
-class MediaFilter:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class MediaFilter(Value):
     """What a scanner lists. Everything it is not told to leave out belongs to the source.
 
     Patterns are wildcards, see `scanning.patterns`, and hold in upper and lower case. They are matched with folders

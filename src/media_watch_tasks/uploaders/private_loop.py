@@ -13,6 +13,7 @@ import attrs
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError, OperationCancelled, TransientError
+from media_watch_tasks.model.values import Value
 
 __all__ = ["PrivateLoop"]
 
@@ -22,8 +23,8 @@ _THREADS = 32
 """For blocking reads beside the loop: threads are made as they are needed."""
 
 
-@attrs.frozen
-class _Ending:
+@attrs.frozen(eq=False, repr=False)
+class _Ending(Value):
     """`SystemExit` or `KeyboardInterrupt` of a coroutine: let through, they would end the loop for all others."""
 
     error: BaseException

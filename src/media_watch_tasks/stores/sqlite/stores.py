@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from media_watch_tasks.clock import Clock, SystemClock
-from media_watch_tasks.stores.sqlite.backup import back_up
-from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
-from media_watch_tasks.stores.sqlite.database import Database
-from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
-from media_watch_tasks.stores.sqlite.migrations import migrate
-from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
+
+if TYPE_CHECKING:
+    from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 
 __all__ = ["SqliteStores"]
 
@@ -44,6 +41,12 @@ class SqliteStores:
             SchemaTooNewError: a newer release has written the file; nothing was changed.
             ConfigurationError: the path is on a network file system, or SQLite is older than 3.40.
         """
+        # A program that opens no database does not load what works on one.
+        from media_watch_tasks.stores.sqlite.database import Database  # noqa: PLC0415
+        from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore  # noqa: PLC0415
+        from media_watch_tasks.stores.sqlite.migrations import migrate  # noqa: PLC0415
+        from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore  # noqa: PLC0415
+
         self._factory = database_factory
         clock = clock or SystemClock()
         self.database = Database(
@@ -66,6 +69,8 @@ class SqliteStores:
             ConfigurationError: the path is that of a database in use.
             StoreError: the copy could not be written or is not sound; nothing was changed at the path.
         """
+        from media_watch_tasks.stores.sqlite.backup import back_up  # noqa: PLC0415 - as in the constructor
+
         back_up(self.database, path, factory=self._factory)
 
     def close(self) -> None:

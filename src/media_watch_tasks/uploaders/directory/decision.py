@@ -13,6 +13,7 @@ from media_watch_tasks.errors import AlreadyExists
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.identity import display_text
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
+from media_watch_tasks.model.values import Value
 from media_watch_tasks.uploaders.directory.copying import hash_of_source
 from media_watch_tasks.uploaders.directory.existing import (
     Standing,
@@ -32,8 +33,8 @@ OnNewer = Literal["replace", "version"]
 """What becomes of an earlier version of the same asset."""
 
 
-@attrs.frozen
-class Place:
+@attrs.frozen(eq=False, repr=False)
+class Place(Value):
     """Put the copy here."""
 
     name: bytes
@@ -41,8 +42,8 @@ class Place:
     """The earlier version that it replaces, if that is still the file it was. None: nothing may have the name."""
 
 
-@attrs.frozen
-class SameBytes:
+@attrs.frozen(eq=False, repr=False)
+class SameBytes(Value):
     """The bytes stand here already; they were compared."""
 
     name: bytes

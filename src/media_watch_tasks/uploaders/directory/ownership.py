@@ -13,6 +13,7 @@ from typing import Self
 import attrs
 
 from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.values import Value
 
 __all__ = ["Mark", "owner_of"]
 
@@ -33,8 +34,8 @@ def owner_of(asset: MediaAsset) -> bytes:
     return digest.digest()[:_OWNER_LENGTH]
 
 
-@attrs.frozen
-class Mark:
+@attrs.frozen(eq=False, repr=False)
+class Mark(Value):
     """The bytes that were delivered, and the assets that count on them."""
 
     sha256: str

@@ -1,0 +1,113 @@
+"""The hands of a run: no job waits behind a slow one, and quick ones do not wake a thread each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from media_watch_tasks.manager.hands import Hands, Job
+from media_watch_tasks.manager.outcomes import Outcome
+
+PATIENCE = 20.0
+"""Seconds after which a test that hangs is ended."""
+
+
+@pytest.fixture
+def hands() -> Iterator[Hands]:
+    """Three hands."""
+    hands = Hands(3)
+    yield hands
+    hands.close()
+
+
+class Noted:
+    """Notes which thread did a job."""
+
+    def __init__(self) -> None:
+        self.threads: list[str] = []
+
+    def job(self) -> Job:
+        """A job that ends at once."""
+        return Job((), self._work)
+
+    def _work(self) -> list[Outcome]:
+        self.threads.append(threading.current_thread().name)
+        return []
+
+
+def all_done(hands: Hands) -> None:
+    """Collect until nothing is under way."""
+    for _ in range(int(PATIENCE / 0.25)):
+        if not hands.busy:
+            return
+        hands.collect(0.25)
+    raise AssertionError("jobs do not end")
+
+
+def used_to_quick_jobs(hands: Hands) -> None:
+    """Let jobs end at once until the hands make chains of them."""
+    noted = Noted()
+    for _ in range(10_000):
+        hands.give(noted.job())
+        all_done(hands)
+        if hands.makes_chains:
+            return
+    raise AssertionError("quick jobs never made a chain")
+
+
+def test_jobs_given_together_run_at_the_same_time(hands: Hands) -> None:
+    """Each job wakes a hand: three that wait for each other come to an end."""
+    meeting = threading.Barrier(3, timeout=PATIENCE)
+
+    def meet() -> list[Outcome]:
+        meeting.wait()
+        return []
+
+    hands.give(*[Job((), meet) for _ in range(3)])
+    all_done(hands)
+    assert not meeting.broken
+
+
+def test_a_chain_that_meets_a_slow_job_is_taken_over_by_the_other_hands(hands: Hands) -> None:
+    """Jobs that wait for each other come to an end although one hand was given all of them."""
+    used_to_quick_jobs(hands)
+    meeting = threading.Barrier(3, timeout=PATIENCE)
+
+    def meet() -> list[Outcome]:
+        meeting.wait()
+        return []
+
+    hands.give(*[Job((), meet) for _ in range(3)])
+    all_done(hands)
+    assert not meeting.broken
+    assert not hands.makes_chains
+
+
+def test_every_job_of_a_chain_is_done_once_and_collected(hands: Hands) -> None:
+    """Whichever hand does it."""
+    used_to_quick_jobs(hands)
+    noted = Noted()
+    for _ in range(200):
+        hands.give(*[noted.job() for _ in range(3)])
+        assert len(hands.busy) == 3
+        assert hands.free == 0
+        all_done(hands)
+    assert len(noted.threads) == 600
+
+
+def test_a_wait_ends_when_somebody_wakes_it(hands: Hands) -> None:
+    """Although the job goes on, and its outcome is collected later."""
+    go_on = threading.Event()
+
+    def wait() -> list[Outcome]:
+        assert go_on.wait(PATIENCE)
+        return []
+
+    hands.give(Job((), wait))
+    threading.Timer(0.05, hands.wake).start()
+    assert hands.collect(PATIENCE) == []
+    assert len(hands.busy) == 1
+    go_on.set()
+    all_done(hands)
