@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable
 from typing import BinaryIO, ParamSpec, TypeVar, cast
 
+import attrs
+
 from media_watch_tasks.errors import AuthenticationRequiredError
 from media_watch_tasks.model.assets import ResolvedMedia
 
