@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from media_watch_tasks.abc.uploader import UploadContext
@@ -22,10 +22,10 @@ class PartBody:
 
     Args:
         data: the part.
-        stopped: says that nothing of it shall be sent any more.
+        stopped: says that nothing of it shall be sent any more, or raises that.
     """
 
-    def __init__(self, data: memoryview, stopped: Callable[[], bool]) -> None:
+    def __init__(self, data: memoryview, stopped: Callable[[], object]) -> None:
         self.data = data
         self._stopped = stopped
         self._at = 0
@@ -34,6 +34,15 @@ class PartBody:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def pieces(self) -> Iterator[memoryview]:
+        """All of it from its beginning, without a copy."""
+        for at in range(0, len(self.data), _SLICE):
+            if self._stopped():
+                raise InterruptedError("the upload was stopped")
+            piece = self.data[at : at + _SLICE]
+            yield piece
+            self.furthest = max(self.furthest, at + len(piece))
 
     def release(self) -> None:
         """Forget the bytes."""

@@ -15,7 +15,7 @@ from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import AlreadyExists, AssetChanged, ConfigurationError, PermanentError, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
-from media_watch_tasks.uploaders.s3.bodies import StreamBody, fill, hash_file
+from media_watch_tasks.uploaders.s3.bodies import PartBody, StreamBody, fill, hash_file
 from media_watch_tasks.uploaders.s3.budget import ByteBudget
 from media_watch_tasks.uploaders.s3.object_keys import ObjectKeys
 from media_watch_tasks.uploaders.s3.standing import Standing, key_of, marks, object_receipt
@@ -188,8 +188,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             senders, self._senders = self._senders, None
         if senders is not None:
             senders.shutdown(wait=False, cancel_futures=True)
-        if self._own_client:
-            self._bucket.close()
+        self._bucket.close(client_too=self._own_client)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.target} {self._keys.text!r}>"
@@ -197,13 +196,13 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
     # ---- one request
 
     def _at_once(self, key: str, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:
-        body: bytes | memoryview | StreamBody
+        body: PartBody | StreamBody
         if media.size <= self._part_size:
             with media.open() as opened:
                 data = fill(media, context.watch(opened), memoryview(bytearray(media.size + 1)))
             if len(data) != media.size:
                 raise AssetChanged(f"{media.asset.display} gave {len(data)} bytes or more, it had {media.size}")
-            body, sha256 = bytes(data), hashlib.sha256(data).digest()
+            body, sha256 = PartBody(data, context.cancel.raise_if_cancelled), hashlib.sha256(data).digest()
         else:
             total = media.size
             sha256 = hash_file(media, lambda done: context.progress(done, total=total, stage=Stage.HASH))
@@ -221,7 +220,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
                 body.close()
 
     def _put(
-        self, key: str, media: ResolvedMedia, context: UploadContext, body: bytes | StreamBody, sha256: bytes
+        self, key: str, media: ResolvedMedia, context: UploadContext, body: PartBody | StreamBody, sha256: bytes
     ) -> UploadReceipt:
         from media_watch_tasks.uploaders.s3._bucket import Told  # noqa: PLC0415 - needs the extra s3
 
@@ -243,8 +242,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             except Told as told:
                 self._learn(told.code, conditions)
                 look_first = True
-                if isinstance(body, StreamBody):
-                    body.seek(0)
+                body.seek(0)
                 continue
             stored = Standing.from_head({**answer, "ContentLength": media.size})
             if stored.checksum not in {None, checksum}:
