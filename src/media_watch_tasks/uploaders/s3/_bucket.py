@@ -39,9 +39,10 @@ class _Way:
     def call(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = self.direct.call(operation, parameters)
         if answer is None:
-            answer = getattr(self.client, operation)(**parameters)
-        found: Mapping[str, Any] = answer
-        return found
+            with quiet():
+                found: Mapping[str, Any] = getattr(self.client, operation)(**parameters)
+            return found
+        return answer
 
 
 class Bucket:
@@ -128,13 +129,11 @@ class Bucket:
         parameters: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         try:
-            with quiet():
-                answer = way.call(operation, {"Bucket": self.name, **parameters})
+            return way.call(operation, {"Bucket": self.name, **parameters})
         except ERRORS as error:
             if code_of(error) in told:
                 raise Told(code_of(error)) from None
             raise self._classified(way.client, error, operation, doing) from error
-        return answer
 
     def _classified(self, client: Any, error: Exception, operation: str, doing: str) -> MediaWatchError:  # noqa: ANN401 - as in `_boto3`
         found = from_boto(error, doing=doing, clock=self._clock)

@@ -17,7 +17,7 @@ from http.client import responses
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from media_watch_tasks.uploaders.s3._boto3 import ERRORS, exceptions, tls_context
+from media_watch_tasks.uploaders.s3._boto3 import ERRORS, exceptions, quiet, tls_context
 from media_watch_tasks.uploaders.s3._learning import learn, listen
 from media_watch_tasks.uploaders.s3._line import Line, LineAnswer, SendingFailed
 from media_watch_tasks.uploaders.s3.shapes import Keys, Shape, Writing, kind_of
@@ -130,7 +130,8 @@ class Direct:
 
     def _learn(self, operation: str, parameters: Mapping[str, Any], keys: Keys | None) -> tuple[Line, Shape] | None:
         try:
-            learned = None if keys is None else learn(self._client, operation, parameters, keys)
+            with quiet():
+                learned = None if keys is None else learn(self._client, operation, parameters, keys)
             if learned is None:
                 return None
             url, shape = learned

@@ -44,8 +44,13 @@ def learn(client: Any, operation: str, parameters: Mapping[str, Any], keys: Keys
     """Let botocore write such a request, and see that `Shape` writes the same, down to the signature.
 
     The URL of the server, and the shape. None where anything is not as expected: another kind of signature, a handler
-    of the application that adds something of its own, somebody who answers in the place of the network.
+    of the application that says something else each time, somebody who answers in the place of the network.
     """
+    first = _learn_once(client, operation, parameters, keys)
+    return first if first is not None and first == _learn_once(client, operation, parameters, keys) else None
+
+
+def _learn_once(client: Any, operation: str, parameters: Mapping[str, Any], keys: Keys) -> tuple[str, Shape] | None:  # noqa: ANN401 - as above
     heard = _written_by_botocore(client, operation, parameters)
     if heard is None:
         return None

@@ -6,6 +6,7 @@ import collections
 import select
 import socket
 import ssl
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO, cast
 
@@ -74,6 +75,9 @@ class Line:
     most: int = attrs.field(kw_only=True)
     _idle: collections.deque[_Connection] = attrs.field(init=False, factory=collections.deque)
 
+    def __attrs_post_init__(self) -> None:
+        weakref.finalize(self, _close_all, self._idle)  # a client that is forgotten leaves nothing open, as botocore's
+
     @property
     def url(self) -> str:
         """For messages."""
@@ -105,8 +109,7 @@ class Line:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     def _exchange(
         self, connection: _Connection, head: bytes, body: Iterable[memoryview], *, ask_first: bool
@@ -164,6 +167,11 @@ class Line:
             raise exceptions.ReadTimeoutError(endpoint_url=self.url, error=error) from error
         except (OSError, _Garbled, ValueError) as error:
             raise exceptions.ConnectionClosedError(endpoint_url=self.url, error=error) from error
+
+
+def _close_all(idle: collections.deque[_Connection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 def _line(reader: BinaryIO) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
@@ -11,10 +13,11 @@ from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 
-__all__ = ["PartBody", "StreamBody", "fill", "hash_file"]
+__all__ = ["PartBody", "StreamBody", "fill", "hash_file", "whole_file"]
 
 _BLOCK = 1 << 20
 _SLICE = 256 << 10
+_here = threading.local()
 
 
 class PartBody:
@@ -155,6 +158,28 @@ def fill(media: ResolvedMedia, stream: BinaryIO, buffer: memoryview) -> memoryvi
             break
         filled += count
     return buffer[:filled]
+
+
+@contextlib.contextmanager
+def whole_file(media: ResolvedMedia, context: UploadContext) -> Iterator[memoryview]:
+    """A file in memory, until the end of the block.
+
+    Raises:
+        AssetChanged: it is shorter or longer than it was.
+        TransientError: it cannot be read.
+    """
+    # New memory costs more than to read a small file into it: a thread uses its own again, unless it is in use.
+    buffer: bytearray = _here.__dict__.pop("buffer", None) or bytearray(max(media.size, _SLICE))
+    if len(buffer) < media.size:
+        buffer = bytearray(media.size)
+    with media.open() as opened:
+        stream = context.watch(opened)
+        data = fill(media, stream, memoryview(buffer)[: media.size])
+        if len(data) < media.size or fill(media, stream, memoryview(bytearray(1))):
+            raise _changed(media, len(data))
+    yield data
+    if len(buffer) <= _BLOCK:
+        _here.buffer = buffer
 
 
 def hash_file(media: ResolvedMedia, progress: Callable[[int], object]) -> bytes:
