@@ -12,8 +12,9 @@ from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.spool.folder import SpoolFolder
 from media_watch_tasks.spool.pending import PendingStore
 from media_watch_tasks.uploaders import PresignedUploader, S3Uploader
-from media_watch_tasks.uploaders.s3 import standing
+from media_watch_tasks.uploaders.s3 import _direct, _learning, _line, standing
 from media_watch_tasks.uploaders.s3._bucket import Bucket
+from media_watch_tasks.uploaders.s3._direct import Direct
 from media_watch_tasks.uploaders.s3._multipart import MultipartUpload
 from media_watch_tasks.uploaders.s3.standing import Standing
 
@@ -21,6 +22,7 @@ FAULTS = "tests/uploaders/s3/test_s3_faults.py::"
 SETTINGS = "tests/uploaders/s3/test_s3_settings.py::"
 CONTRACT = "tests/uploaders/s3/test_s3_contract.py::TestS3Strict::"
 SPOOL = "tests/uploaders/s3/test_spool_manager.py::"
+DIRECT = "tests/uploaders/s3/test_s3_direct.py::"
 STORE = "tests/uploaders/s3/test_spool_store.py::"
 PRESIGNED = "tests/uploaders/s3/test_presigned.py::"
 Mutant = Callable[[pytest.MonkeyPatch], None]
@@ -107,6 +109,37 @@ def shares_objects_of_other_assets(patch: pytest.MonkeyPatch) -> None:
 def replaces_whatever_stands_there(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Standing, "may_be_replaced", lambda *_: True)
     patch.setattr(S3Uploader, "_learn", lambda *_: None)
+
+
+@killed_by(SPOOL + "test_bytes_of_two_versions_are_not_kept")
+def looks_at_the_source_once(patch: pytest.MonkeyPatch) -> None:
+    def keep(self: Attempt) -> None:
+        kept = None if self._kept is not None else self._spooling.keep(self._task, self.media)
+        if kept is not None:
+            self._kept, self._media = kept, self._from_kept(kept)
+
+    patch.setattr(Attempt, "_keep", keep)
+
+
+@killed_by(DIRECT + "test_bytes_go_past_botocore[False]")
+def always_asks_botocore(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Direct, "call", lambda *_: None)
+
+
+@killed_by(DIRECT + "TestLeftToBotocore::test_a_header_that_differs_each_time")
+def learns_from_one_request(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_direct, "learn", _learning._learn_once)
+
+
+@killed_by(DIRECT + "test_a_connection_that_was_closed_meanwhile_is_no_failure")
+def takes_any_connection_that_is_left(patch: pytest.MonkeyPatch) -> None:
+    right = _line._Connection.readable
+    patch.setattr(_line._Connection, "readable", lambda self, seconds: seconds > 0 and right(self, seconds))
+
+
+@killed_by(DIRECT + "test_what_cuts_a_small_file_off_is_asked_for_again")
+def takes_a_connection_that_broke_for_an_answer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_direct, "_ASK_FIRST", 0)
 
 
 @killed_by(SPOOL + "test_bytes_of_a_waiting_task_that_was_cancelled_go_with_the_next_run")

@@ -60,6 +60,8 @@ class SeenRequest:
     operation: str
     key: str
     headers: Mapping[str, str]
+    query: str = ""
+    """As sent."""
     received: int = 0
     """Bytes of the body that were read."""
     status: int = 0
@@ -212,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         names = {name for name, _ in pairs}
         resource = next((name for name in ("uploads", "uploadId") if name in names), "")
         operation = _OPERATIONS.get((self.command, bool(key), resource), "Unknown")
-        self._request = SeenRequest(operation, key, headers)
+        self._request = SeenRequest(operation, key, headers, query)
         self.s3.requests.append(self._request)
         fault = self.s3.faults.due(operation)
         try:
