@@ -302,3 +302,18 @@ def test_the_budget_is_never_exceeded_and_one_large_part_still_goes() -> None:
     budget.give_back(60)
     assert budget.take(1_000, timeout=0)
     assert not budget.take(1, timeout=0.01)
+
+
+def test_memory_that_comes_back_is_lent_again_while_others_are_at_work() -> None:
+    budget = ByteBudget(100)
+    assert budget.take(40, timeout=0)
+    assert budget.take(40, timeout=0)
+    first, second = budget.lend(40), budget.lend(40)
+    assert first is not second
+    budget.give_back(40, first)
+    assert budget.take(30, timeout=0)
+    assert budget.lend(30) is first
+    budget.give_back(30, first)
+    budget.give_back(40, second)
+    assert budget.take(40, timeout=0)
+    assert all(budget.lend(40) is not one for one in (first, second)), "memory is held by nobody's work"

@@ -47,9 +47,11 @@ class PartBody:
             yield piece
             self.furthest = max(self.furthest, at + len(piece))
 
-    def release(self) -> None:
-        """Forget the bytes."""
+    def release(self) -> bytearray:
+        """Forget the bytes; the memory they were in."""
+        memory = self.data.obj
         self.data = memoryview(b"")
+        return cast("bytearray", memory)
 
     def read(self, size: int = -1, /) -> bytes:
         """At least the next 256 KiB, whatever a smaller size asks for: the client asks for 16 KiB at a time."""
@@ -161,24 +163,31 @@ def fill(media: ResolvedMedia, stream: BinaryIO, buffer: memoryview) -> memoryvi
 
 
 @contextlib.contextmanager
-def whole_file(media: ResolvedMedia, context: UploadContext) -> Iterator[memoryview]:
+def whole_file(media: ResolvedMedia, context: UploadContext, memory: bytearray | None = None) -> Iterator[memoryview]:
     """A file in memory, until the end of the block.
+
+    Args:
+        media: the file.
+        context: of its upload.
+        memory: large enough; by default the thread's own.
 
     Raises:
         AssetChanged: it is shorter or longer than it was.
         TransientError: it cannot be read.
     """
-    # New memory costs more than to read a small file into it: a thread uses its own again, unless it is in use.
-    buffer: bytearray = _here.__dict__.pop("buffer", None) or bytearray(max(media.size, _SLICE))
-    if len(buffer) < media.size:
-        buffer = bytearray(media.size)
+    buffer = memory
+    if buffer is None:
+        # New memory costs more than to read a small file into it: a thread uses its own again, unless it is in use.
+        buffer = _here.__dict__.pop("buffer", None) or bytearray(max(media.size, _SLICE))
+        if len(buffer) < media.size:
+            buffer = bytearray(media.size)
     with media.open() as opened:
         stream = context.watch(opened)
         data = fill(media, stream, memoryview(buffer)[: media.size])
         if len(data) < media.size or fill(media, stream, memoryview(bytearray(1))):
             raise _changed(media, len(data))
     yield data
-    if len(buffer) <= _BLOCK:
+    if memory is None and len(buffer) <= _BLOCK:
         _here.buffer = buffer
 
 

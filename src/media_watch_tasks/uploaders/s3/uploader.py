@@ -200,10 +200,11 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         if media.size <= self._part_size:
             return self._from_memory(key, media, context)
         if media.size <= self._part_size * self._concurrency and self._budget.take(media.size, timeout=0):
+            memory = self._budget.lend(media.size)
             try:
-                return self._from_memory(key, media, context)
+                return self._from_memory(key, media, context, memory)
             finally:
-                self._budget.give_back(media.size)
+                self._budget.give_back(media.size, memory)
         total = media.size
         sha256 = (
             hash_file(media, lambda done: context.progress(done, total=total, stage=Stage.HASH))
@@ -222,8 +223,10 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         finally:
             body.close()
 
-    def _from_memory(self, key: str, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:
-        with whole_file(media, context) as data:
+    def _from_memory(
+        self, key: str, media: ResolvedMedia, context: UploadContext, memory: bytearray | None = None
+    ) -> UploadReceipt:
+        with whole_file(media, context, memory) as data:
             sha256 = hashlib.sha256(data).digest()
             context.confirm()
             return self._put(key, media, context, PartBody(data, context.cancel.raise_if_cancelled), sha256)
