@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.manager.attempt import Attempt
 from media_watch_tasks.manager.spooling import Spooling
@@ -25,16 +26,8 @@ SPOOL = "tests/uploaders/s3/test_spool_manager.py::"
 DIRECT = "tests/uploaders/s3/test_s3_direct.py::"
 STORE = "tests/uploaders/s3/test_spool_store.py::"
 PRESIGNED = "tests/uploaders/s3/test_presigned.py::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by(SETTINGS + "TestForeignObjects::test_an_object_that_appears_meanwhile_stays")
@@ -51,6 +44,11 @@ def sends_without_conditions(patch: pytest.MonkeyPatch) -> None:
 @killed_by(CONTRACT + "test_equal_name_and_size_is_no_proof")
 def takes_name_and_size_for_proof(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Standing, "is_delivery", lambda self, media, _context: self.size == media.size)
+
+
+@killed_by(SETTINGS + "test_what_did_not_verify_is_sent_again_also_where_there_are_no_checksums")
+def forgets_that_it_did_not_verify(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(standing, "is_written_by_us", lambda _state: False)
 
 
 @killed_by(SETTINGS + "test_a_damaged_copy_with_the_right_key_is_no_proof")
@@ -175,6 +173,6 @@ def sends_wherever_it_is_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PresignedUploader, "_check_origin", lambda *_: None)
 
 
-@pytest.mark.parametrize(("mutant", "test"), MUTANTS, ids=[mutant.__name__ for mutant, _ in MUTANTS])
+@MUTANTS.each()
 def test_a_mutant_is_killed(assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str) -> None:
     assert_killed(mutant, test)

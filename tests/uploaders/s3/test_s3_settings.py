@@ -25,6 +25,7 @@ from media_watch_tasks.testing.s3.signatures import Credentials
 from media_watch_tasks.uploaders import S3Uploader
 from media_watch_tasks.uploaders.s3._multipart import part_size_for
 from media_watch_tasks.uploaders.s3.budget import ByteBudget
+from media_watch_tasks.uploaders.wrappers import VerifyAfterUpload
 
 MIB = 1 << 20
 MakeClient = Callable[..., Any]
@@ -267,6 +268,33 @@ def test_a_damaged_copy_with_the_right_key_is_no_proof(
     s3.shelf.objects["clip.mov"] = attrs.evolve(stored, checksum=other)
     context = FakeContext.for_media(media, destination_id=uploader.destination_id, attempt=2)
     assert uploader.find_existing(media, context) is None
+
+
+@pytest.mark.parametrize("size", [1_000, 11 * MIB], ids=["put", "parts"])
+def test_what_did_not_verify_is_sent_again_also_where_there_are_no_checksums(
+    s3: StrictS3, make: Callable[..., S3Uploader], tree: FakeTree, size: int
+) -> None:
+    inner, media = make(multipart_threshold=8 * MIB), media_of(tree, "clip.mov", b"x" * size)
+    uploader = VerifyAfterUpload(inner)
+    right = inner.upload
+
+    def stored_wrongly(*arguments: Any) -> Any:
+        receipt = right(*arguments)
+        stored = s3.objects["clip.mov"]
+        s3.shelf.objects["clip.mov"] = attrs.evolve(stored, data=b"y" * size, checksum=None, etag='"other"')
+        return attrs.evolve(receipt, details={})
+
+    context = FakeContext.for_media(media, destination_id=uploader.destination_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inner, "upload", stored_wrongly)
+        with pytest.raises(TransientError, match="does not hold"):
+            uploader.upload(media, context)
+    again = FakeContext.for_media(
+        media, destination_id=uploader.destination_id, attempt=2, resume_state=context.resume_state
+    )
+    assert inner.find_existing(media, again) is None
+    assert uploader.upload(media, again).verified
+    assert s3.objects["clip.mov"].data == b"x" * size
 
 
 def test_a_missing_permission_to_look_finds_nothing(
