@@ -259,6 +259,12 @@ class TestTls:
         assert [found.data for found in server.objects.values()] == [SMALL, LARGE]
         assert not any(of(server, "PutObject") + of(server, "UploadPart"))
 
+    def test_a_server_that_does_not_say_continue_gets_the_file_too(self, server: StrictS3, tree: FakeTree) -> None:
+        server.answers_expect = False
+        client = self.client(server, str(self.certificate))
+        upload(S3Uploader("media", client=client), media_of(tree, "clip.mov", LARGE[: 2 * MIB]))
+        assert of(server, "PutObject") == [False]
+
     def test_a_server_that_nobody_vouches_for_gets_nothing(self, server: StrictS3, tree: FakeTree) -> None:
         with pytest.raises(MediaWatchError):
             upload(S3Uploader("media", client=self.client(server, verify=True)), media_of(tree, "clip.mov", SMALL))

@@ -101,6 +101,8 @@ class StrictS3:
         self.faults = S3Faults()
         self.requests: list[SeenRequest] = []
         self.parts_per_page = 1_000
+        self.answers_expect = True
+        """False: `Expect: 100-continue` is not heard."""
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         """The server's clock, which judges dates and expiry."""
         handler = type("Handler", (_Handler,), {"s3": self})
@@ -197,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         """A test server is quiet."""
 
     def handle_expect_100(self) -> bool:
-        self._expects = True  # sent once the headers were judged
+        self._expects = self.s3.answers_expect  # sent once the headers were judged
         return True
 
     def do_PUT(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import io
 import select
 import socket
 import ssl
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import attrs
 
@@ -42,16 +43,35 @@ class _Garbled(Exception):  # noqa: N818 - what came
 class _Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.reader = cast("BinaryIO", sock.makefile("rb"))
+        self.reader = self._reader()
 
     def readable(self, seconds: float) -> bool:
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return bool(poll.poll(seconds * 1_000))
 
+    def hears(self, seconds: float) -> bool:
+        """True if an answer has begun by then. Over TLS a connection may be readable with nothing to be read."""
+        usual = self.sock.gettimeout()
+        self.sock.settimeout(seconds)
+        try:
+            self.reader.peek(1)
+        except TimeoutError:
+            self.reader.close()  # it refuses to read any more
+            self.reader = self._reader()
+            return False
+        except OSError:
+            return True  # who reads next is told
+        finally:
+            self.sock.settimeout(usual)
+        return True
+
     def close(self) -> None:
         self.reader.close()
         self.sock.close()
+
+    def _reader(self) -> io.BufferedReader:
+        return self.sock.makefile("rb")
 
 
 @attrs.define
@@ -115,7 +135,7 @@ class Line:
         self, connection: _Connection, head: bytes, body: Iterable[memoryview], *, ask_first: bool
     ) -> tuple[LineAnswer, bool]:
         self._send(connection, memoryview(head))
-        if ask_first and connection.readable(_CONTINUE_SECONDS):
+        if ask_first and connection.hears(_CONTINUE_SECONDS):
             answer, keep = self._hear(connection)
             if answer.status != _CONTINUE:
                 return answer, False  # it may take what follows for the body

@@ -42,6 +42,10 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
     is the truth. They are removed when the task is cancelled, superseded or dead. A rule in the bucket
     (AbortIncompleteMultipartUpload) removes those whose database was lost.
 
+    Bytes go past botocore, of which each call costs two milliseconds: how it writes a kind of request is learned once
+    and compared, signature included. Where anything differs (a proxy, a client certificate, TLS that is not verified,
+    a handler that changes each request in its own way, a mock) and for whatever fails in passing, the client is called.
+
     Args:
         bucket: its name.
         key_template: under which key a file goes; see `PathTemplate`. With `enable_hash_dedup` of the manager use one
