@@ -2,12 +2,15 @@
 
     python tests/benchmarks/bench_s3.py [--files 1000] [--file-kib 256] [--large-mib 1024] [--sparse-gib 5]
 
-The server is `rclone serve s3` for all, in a process of its own; for the memory it is a server that keeps no bytes.
+Two servers, each in a process of its own: `rclone serve s3`, and one that hashes what it gets and keeps nothing
+(`bench_s3_server.py`). What they allow at all is measured with raw sockets, whose requests were signed before: `limit`.
+For the memory it is a server that keeps no bytes.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import shutil
@@ -17,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,7 +29,10 @@ from typing import Any
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from media_watch_tasks import SqliteStores, TaskManager, TaskManagerOptions
 from media_watch_tasks.local import LocalMediaResolver, LocalMediaScanner
@@ -99,33 +105,115 @@ def rclone_copy(url: str, source: Path, bucket: str) -> None:
     subprocess.run([*command, "--s3-upload-cutoff", "100M", "--ignore-checksum=false"], check=True)
 
 
+def raw_sockets(url: str, source: Path, bucket: str) -> Callable[[], None]:
+    """What is sent for the same files by a client that costs next to nothing; one PUT a file, or a part of 8 MiB."""
+    host, port = url.removeprefix("http://").split(":")
+    keys = Credentials(KEY, SECRET)
+
+    def head(target: str, size: int) -> bytes:
+        request = AWSRequest("PUT", f"{url}/{bucket}/{target}")
+        request.context["payload_signing_enabled"] = False
+        request.headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+        S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
+        path = request.prepare().url.removeprefix(url)
+        lines = [f"{name}: {_text(value)}" for name, value in request.headers.items()]
+        return "\r\n".join(
+            [f"PUT {path} HTTP/1.1", f"Host: {host}:{port}", *lines, f"Content-Length: {size}", "", ""]
+        ).encode()
+
+    jobs: list[tuple[bytes, Path, int, int]] = []
+    s3, begun = client(url), []
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        size, key = path.stat().st_size, str(path.relative_to(source))
+        if size < 100_000_000:
+            jobs.append((head(key, size), path, 0, size))
+            continue
+        upload_id = s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        begun.append((key, upload_id, -(-size // (8 * MIB))))
+        for number, start in enumerate(range(0, size, 8 * MIB), start=1):
+            length = min(8 * MIB, size - start)
+            jobs.append((head(f"{key}?partNumber={number}&uploadId={upload_id}", length), path, start, length))
+    etags: dict[bytes, str] = {}
+
+    def send(mine: Sequence[tuple[bytes, Path, int, int]]) -> None:
+        buffer = bytearray(8 * MIB)
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for written, path, start, length in mine:
+                with open(path, "rb", buffering=0) as file:
+                    file.seek(start)
+                    view = memoryview(buffer)[:length]
+                    file.readinto(view)
+                connection.sendall(written)
+                connection.sendall(view)
+                answer = connection.recv(65_536)
+                assert answer.startswith(b"HTTP/1.1 200"), answer
+                found = re.search(rb'(?i)etag: "?([^"\r]+)', answer)
+                etags[written] = found[1].decode() if found else ""
+
+    def run() -> None:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(send, [jobs[number::WORKERS] for number in range(WORKERS)]))
+        for key, upload_id, _ in begun:
+            parts = [{"PartNumber": number, "ETag": etags[job[0]]} for number, job in enumerate(jobs, start=1)]
+            s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts})
+
+    return run
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+OURS = "S3Uploader + TaskManager"
 PEERS: dict[str, Callable[[str, Path, str], None]] = {
-    "S3Uploader + TaskManager": ours,
+    OURS: ours,
     "boto3 upload_file": boto3_upload_file,
     "rclone copy": rclone_copy,
 }
 
 
-def compare(title: str, source: Path, *, rounds: int) -> None:
+@contextmanager
+def quick_server(_: Path) -> Iterator[str]:
+    """`bench_s3_server.py`; its URL."""
+    command = [sys.executable, str(Path(__file__).with_name("bench_s3_server.py"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
+
+
+SERVERS = {"rclone serve s3": rclone_server, "a server that keeps nothing": quick_server}
+
+
+def compare(title: str, source: Path, *, server: str, rounds: int) -> None:
     """The best of some rounds for each, in turn, into fresh buckets."""
     best: dict[str, float] = {}
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
     count = sum(path.is_file() for path in source.rglob("*"))
     for number in range(rounds):
-        for name, deliver in PEERS.items():
-            with tempfile.TemporaryDirectory() as served, rclone_server(Path(served)) as url:
+        for name in ["limit: raw sockets", *PEERS]:
+            with tempfile.TemporaryDirectory() as served, SERVERS[server](Path(served)) as url:
                 bucket = f"bench{number}"
                 Path(served, bucket).mkdir()
+                deliver = (
+                    functools.partial(PEERS[name], url, source, bucket)
+                    if name in PEERS
+                    else raw_sockets(url, source, bucket)
+                )
                 began = time.perf_counter()
-                deliver(url, source, bucket)
+                deliver()
                 took = time.perf_counter() - began
-                arrived = [path for path in Path(served, bucket).rglob("*") if path.is_file()]
-                assert (len(arrived), sum(path.stat().st_size for path in arrived)) == (count, size), name
+                if server == "rclone serve s3":
+                    arrived = [path for path in Path(served, bucket).rglob("*") if path.is_file()]
+                    assert (len(arrived), sum(path.stat().st_size for path in arrived)) == (count, size), name
                 best[name] = min(took, best.get(name, took))
-    print(f"{title}: {count} files, {size / MIB:.0f} MiB, {WORKERS} workers, rclone serve s3, best of {rounds}")
+    print(f"{title}: {count} files, {size / MIB:.0f} MiB, {WORKERS} workers, {server}, best of {rounds}")
     for name, took in best.items():
         print(f"  {name:26} {took:7.2f} s  {size / MIB / took:7.0f} MiB/s  {count / took:7.0f} files/s"
-              f"  {took / best['S3Uploader + TaskManager']:5.2f}x")  # fmt: skip
+              f"  {took / best[OURS]:5.2f}x", flush=True)  # fmt: skip
 
 
 def memory(gib: float) -> None:
@@ -166,10 +254,10 @@ def peak_kib() -> int:
 
 
 def serve_strict() -> None:
-    from media_watch_tasks.testing.s3.signatures import Credentials  # noqa: PLC0415 - only here
+    from media_watch_tasks.testing.s3.signatures import Credentials as Known  # noqa: PLC0415 - only here
 
     with StrictS3(keep_bodies=False) as server:
-        server.credentials = Credentials(KEY, SECRET)
+        server.credentials = Known(KEY, SECRET)
         print(server.url, flush=True)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.pause()
@@ -199,12 +287,14 @@ def main() -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(os.urandom(arguments.file_kib * 1024))
             if arguments.files:
-                compare("small files", small, rounds=arguments.rounds)
+                for server in SERVERS:
+                    compare("small files", small, server=server, rounds=arguments.rounds)
             if arguments.large_mib:
                 large.mkdir()
                 with open(large / "long.mov", "wb") as file:
                     file.writelines(os.urandom(MIB) for _ in range(arguments.large_mib))
-                compare("one large file", large, rounds=arguments.rounds)
+                for server in SERVERS:
+                    compare("one large file", large, server=server, rounds=arguments.rounds)
         if arguments.sparse_gib:
             memory(arguments.sparse_gib)
 

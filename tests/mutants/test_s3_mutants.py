@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.manager.attempt import Attempt
 from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.spool.folder import SpoolFolder
 from media_watch_tasks.spool.pending import PendingStore
 from media_watch_tasks.uploaders import PresignedUploader, S3Uploader
-from media_watch_tasks.uploaders.s3 import standing
+from media_watch_tasks.uploaders.s3 import _direct, _learning, _line, standing
 from media_watch_tasks.uploaders.s3._bucket import Bucket
+from media_watch_tasks.uploaders.s3._direct import Direct
 from media_watch_tasks.uploaders.s3._multipart import MultipartUpload
 from media_watch_tasks.uploaders.s3.standing import Standing
 
@@ -21,18 +23,11 @@ FAULTS = "tests/uploaders/s3/test_s3_faults.py::"
 SETTINGS = "tests/uploaders/s3/test_s3_settings.py::"
 CONTRACT = "tests/uploaders/s3/test_s3_contract.py::TestS3Strict::"
 SPOOL = "tests/uploaders/s3/test_spool_manager.py::"
+DIRECT = "tests/uploaders/s3/test_s3_direct.py::"
 STORE = "tests/uploaders/s3/test_spool_store.py::"
 PRESIGNED = "tests/uploaders/s3/test_presigned.py::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by(SETTINGS + "TestForeignObjects::test_an_object_that_appears_meanwhile_stays")
@@ -49,6 +44,11 @@ def sends_without_conditions(patch: pytest.MonkeyPatch) -> None:
 @killed_by(CONTRACT + "test_equal_name_and_size_is_no_proof")
 def takes_name_and_size_for_proof(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Standing, "is_delivery", lambda self, media, _context: self.size == media.size)
+
+
+@killed_by(SETTINGS + "test_what_did_not_verify_is_sent_again_also_where_there_are_no_checksums")
+def forgets_that_it_did_not_verify(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(standing, "is_written_by_us", lambda _state: False)
 
 
 @killed_by(SETTINGS + "test_a_damaged_copy_with_the_right_key_is_no_proof")
@@ -109,6 +109,37 @@ def replaces_whatever_stands_there(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(S3Uploader, "_learn", lambda *_: None)
 
 
+@killed_by(SPOOL + "test_bytes_of_two_versions_are_not_kept")
+def looks_at_the_source_once(patch: pytest.MonkeyPatch) -> None:
+    def keep(self: Attempt) -> None:
+        kept = None if self._kept is not None else self._spooling.keep(self._task, self.media)
+        if kept is not None:
+            self._kept, self._media = kept, self._from_kept(kept)
+
+    patch.setattr(Attempt, "_keep", keep)
+
+
+@killed_by(DIRECT + "test_bytes_go_past_botocore[False]")
+def always_asks_botocore(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Direct, "call", lambda *_: None)
+
+
+@killed_by(DIRECT + "TestLeftToBotocore::test_a_header_that_differs_each_time")
+def learns_from_one_request(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_direct, "learn", _learning._learn_once)
+
+
+@killed_by(DIRECT + "test_a_connection_that_was_closed_meanwhile_is_no_failure")
+def takes_any_connection_that_is_left(patch: pytest.MonkeyPatch) -> None:
+    right = _line._Connection.readable
+    patch.setattr(_line._Connection, "readable", lambda self, seconds: seconds > 0 and right(self, seconds))
+
+
+@killed_by(DIRECT + "test_what_cuts_a_small_file_off_is_asked_for_again")
+def takes_a_connection_that_broke_for_an_answer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_direct, "_ASK_FIRST", 0)
+
+
 @killed_by(SPOOL + "test_bytes_of_a_waiting_task_that_was_cancelled_go_with_the_next_run")
 def never_looks_for_ended_tasks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Spooling, "sweep", lambda _self: None)
@@ -142,6 +173,6 @@ def sends_wherever_it_is_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PresignedUploader, "_check_origin", lambda *_: None)
 
 
-@pytest.mark.parametrize(("mutant", "test"), MUTANTS, ids=[mutant.__name__ for mutant, _ in MUTANTS])
+@MUTANTS.each()
 def test_a_mutant_is_killed(assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str) -> None:
     assert_killed(mutant, test)

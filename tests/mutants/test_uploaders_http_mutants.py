@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.errors import MediaWatchError, PermanentError, TransientError
 from media_watch_tasks.http import _httpx2, authentication, bodies, classification, retry_after, session
@@ -32,17 +33,8 @@ AUTH = "tests/uploaders/test_uploaders_http_auth.py::"
 SECRETS = "tests/uploaders/test_uploaders_http_secrets.py::"
 TUS = "tests/uploaders/test_uploaders_tus_faults.py::"
 WRAPPERS = "tests/uploaders/test_uploaders_wrappers.py::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
-
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by(PUT + "test_nothing_is_visible_before_the_lease_is_confirmed")
@@ -242,6 +234,6 @@ def verifies_and_does_not_mind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verify.VerifyAfterUpload, "upload", lambda self, media, context: self.inner.upload(media, context))
 
 
-@pytest.mark.parametrize(("mutant", "test"), MUTANTS, ids=lambda value: getattr(value, "__name__", None))
+@MUTANTS.each()
 def test_a_wrong_uploader_is_found_out(assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str) -> None:
     assert_killed(mutant, test)

@@ -18,6 +18,7 @@ import attrs
 import boto3
 import pytest
 from botocore.config import Config
+from tests.uploaders.s3.presigned_service import TOKEN, Service, TroubledApp
 
 from media_watch_tasks import SqliteStores
 from media_watch_tasks.abc import Uploader
@@ -30,6 +31,7 @@ from media_watch_tasks.testing.fakes import FakeResolver, FakeScanner, FakeTree
 from media_watch_tasks.testing.s3 import StrictS3
 
 MakeClient = Callable[..., Any]
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 _SESSION = boto3.session.Session()  # it has read the descriptions of S3, which takes half a second
 
@@ -43,7 +45,7 @@ def make_client(url: str, *, access_key: str, secret_key: str, attempts: int = 1
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
         config=Config(
-            s3={"payload_signing_enabled": False, "addressing_style": "path"},
+            s3={"payload_signing_enabled": False, "addressing_style": "path", **config.pop("s3", {})},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"total_max_attempts": attempts},
@@ -100,6 +102,28 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def moto_client(moto_url: str) -> Any:
     return make_client(moto_url, access_key="AKIAMOTO", secret_key="moto")
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import presigned_server  # noqa: PLC0415 - stands in examples
+
+    yield presigned_server
+    sys.modules.pop("presigned_server", None)
+
+
+@pytest.fixture
+def serve(example: Any, s3: StrictS3, client_for: Callable[..., Any]) -> Iterator[Callable[..., Service]]:
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Service:
+            client = client_for(s3, signature_version="s3v4")
+            app = example.Service(client, s3.bucket, token=TOKEN, process_seconds=0, **settings)
+            app.front = TroubledApp(app.app)
+            return Service(app, stack.enter_context(example.serving(app.front)), s3, stack)
+
+        yield make
 
 
 @attrs.define

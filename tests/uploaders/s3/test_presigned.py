@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
-import attrs
 import pytest
+from tests.uploaders.s3.presigned_service import TOKEN, Service
 
 from media_watch_tasks.abc import Uploader
 from media_watch_tasks.errors import (
@@ -31,53 +28,7 @@ from media_watch_tasks.testing.s3 import S3Fault, StrictS3
 from media_watch_tasks.uploaders import PresignedUploader
 from media_watch_tasks.uploaders.presigned import Artwork
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 DATA = random.Random(5).randbytes(300_000)
-TOKEN = "service-token"
-
-
-@attrs.define
-class Service:
-    """The example's service, its URL, and its S3."""
-
-    app: Any
-    url: str
-    s3: StrictS3
-    stack: ExitStack
-
-    def uploader(self, **settings: Any) -> PresignedUploader:
-        chosen: dict[str, Any] = {
-            "upload_origins": [self.s3.url],
-            "auth": BearerAuth(TOKEN),
-            "poll_every": timedelta(milliseconds=10),
-            **settings,
-        }
-        return self.stack.enter_context(PresignedUploader(f"{self.url}/uploads", **chosen))
-
-    def published(self) -> list[bytes]:
-        done = [upload for upload in self.app.uploads.values() if upload["status"] in {"processing", "completed"}]
-        return [self.s3.objects[upload["object"]].data or b"" for upload in done]
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    import presigned_server  # noqa: PLC0415 - stands in examples
-
-    yield presigned_server
-    sys.modules.pop("presigned_server", None)
-
-
-@pytest.fixture
-def serve(example: Any, s3: StrictS3, client_for: Callable[..., Any]) -> Iterator[Callable[..., Service]]:
-    with ExitStack() as stack:
-
-        def make(**settings: Any) -> Service:
-            client = client_for(s3, signature_version="s3v4")
-            app = example.Service(client, s3.bucket, token=TOKEN, process_seconds=0, **settings)
-            return Service(app, stack.enter_context(example.serving(app.app)), s3, stack)
-
-        yield make
 
 
 class TestPresigned(UploaderContract):

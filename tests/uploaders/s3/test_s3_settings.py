@@ -25,6 +25,7 @@ from media_watch_tasks.testing.s3.signatures import Credentials
 from media_watch_tasks.uploaders import S3Uploader
 from media_watch_tasks.uploaders.s3._multipart import part_size_for
 from media_watch_tasks.uploaders.s3.budget import ByteBudget
+from media_watch_tasks.uploaders.wrappers import VerifyAfterUpload
 
 MIB = 1 << 20
 MakeClient = Callable[..., Any]
@@ -269,6 +270,33 @@ def test_a_damaged_copy_with_the_right_key_is_no_proof(
     assert uploader.find_existing(media, context) is None
 
 
+@pytest.mark.parametrize("size", [1_000, 11 * MIB], ids=["put", "parts"])
+def test_what_did_not_verify_is_sent_again_also_where_there_are_no_checksums(
+    s3: StrictS3, make: Callable[..., S3Uploader], tree: FakeTree, size: int
+) -> None:
+    inner, media = make(multipart_threshold=8 * MIB), media_of(tree, "clip.mov", b"x" * size)
+    uploader = VerifyAfterUpload(inner)
+    right = inner.upload
+
+    def stored_wrongly(*arguments: Any) -> Any:
+        receipt = right(*arguments)
+        stored = s3.objects["clip.mov"]
+        s3.shelf.objects["clip.mov"] = attrs.evolve(stored, data=b"y" * size, checksum=None, etag='"other"')
+        return attrs.evolve(receipt, details={})
+
+    context = FakeContext.for_media(media, destination_id=uploader.destination_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inner, "upload", stored_wrongly)
+        with pytest.raises(TransientError, match="does not hold"):
+            uploader.upload(media, context)
+    again = FakeContext.for_media(
+        media, destination_id=uploader.destination_id, attempt=2, resume_state=context.resume_state
+    )
+    assert inner.find_existing(media, again) is None
+    assert uploader.upload(media, again).verified
+    assert s3.objects["clip.mov"].data == b"x" * size
+
+
 def test_a_missing_permission_to_look_finds_nothing(
     s3: StrictS3, make: Callable[..., S3Uploader], tree: FakeTree
 ) -> None:
@@ -302,3 +330,18 @@ def test_the_budget_is_never_exceeded_and_one_large_part_still_goes() -> None:
     budget.give_back(60)
     assert budget.take(1_000, timeout=0)
     assert not budget.take(1, timeout=0.01)
+
+
+def test_memory_that_comes_back_is_lent_again_while_others_are_at_work() -> None:
+    budget = ByteBudget(100)
+    assert budget.take(40, timeout=0)
+    assert budget.take(40, timeout=0)
+    first, second = budget.lend(40), budget.lend(40)
+    assert first is not second
+    budget.give_back(40, first)
+    assert budget.take(30, timeout=0)
+    assert budget.lend(30) is first
+    budget.give_back(30, first)
+    budget.give_back(40, second)
+    assert budget.take(40, timeout=0)
+    assert all(budget.lend(40) is not one for one in (first, second)), "memory is held by nobody's work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from media_watch_tasks.errors import (
@@ -22,6 +24,7 @@ from media_watch_tasks.errors import (
     SourceOfflineError,
     TransientError,
 )
+from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.events import PayloadFreed, PayloadKept
 from media_watch_tasks.model.tasks import TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
@@ -154,6 +157,33 @@ def test_bytes_read_while_the_source_changed_are_not_kept(watch: Any, spool: Cal
     watch.scan(manager)
     manager.process(limit=1)
     assert store.size == 0
+
+
+@pytest.mark.parametrize("keep", ["on_failure", "always"])
+def test_bytes_of_two_versions_are_not_kept(
+    watch: Any, spool: Callable[..., PendingStore], monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    store, uploader = spool(keep=keep), FakeUploader(outcomes=[TransientError("x")])
+    right, torn = store.put, []
+
+    def put(key: str, route: Any, media: ResolvedMedia) -> Any:
+        with media.open() as stream:
+            half = stream.read(len(DATA) // 2)
+            watch.tree.change("clip.mov", b"y" * len(DATA))
+            torn.append(half + stream.read())
+        return right(key, route, attrs.evolve(media, open_stream=lambda *_: io.BytesIO(torn[0])))
+
+    monkeypatch.setattr(store, "put", put)
+    manager = watch.manager(uploader, parts={"pending": store})
+    watch.tree.put("clip.mov", DATA)
+    watch.scan(manager)
+    manager.process(limit=1)
+    watch.tree.remove("clip.mov")  # nobody can look any more
+    assert len(torn[0]) == len(DATA)
+    assert store.size == 0
+    watch.clock.advance(timedelta(hours=1))
+    manager.process()
+    assert uploader.delivered("clip.mov") == []
 
 
 @pytest.mark.parametrize(("on_dead", "left"), [("keep", len(DATA)), ("free", 0)])

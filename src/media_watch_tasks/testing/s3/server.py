@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import zlib
@@ -58,6 +60,8 @@ class SeenRequest:
     operation: str
     key: str
     headers: Mapping[str, str]
+    query: str = ""
+    """As sent."""
     received: int = 0
     """Bytes of the body that were read."""
     status: int = 0
@@ -75,12 +79,19 @@ class StrictS3:
         keep_bodies: False keeps hashes only: for files that are larger than the memory.
         least_part: bytes of the smallest part that is not the last; S3's 5 MiB, less for tests.
         port: 0 takes a free one.
+        tls: serves HTTPS with its certificate.
     """
 
     region = "us-east-1"
 
     def __init__(
-        self, bucket: str = "media", *, keep_bodies: bool = True, least_part: int = 5 << 20, port: int = 0
+        self,
+        bucket: str = "media",
+        *,
+        keep_bodies: bool = True,
+        least_part: int = 5 << 20,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.bucket = bucket
         self.keep_bodies = keep_bodies
@@ -90,17 +101,22 @@ class StrictS3:
         self.faults = S3Faults()
         self.requests: list[SeenRequest] = []
         self.parts_per_page = 1_000
+        self.answers_expect = True
+        """False: `Expect: 100-continue` is not heard."""
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         """The server's clock, which judges dates and expiry."""
         handler = type("Handler", (_Handler,), {"s3": self})
         self._http = _Server(("127.0.0.1", port), handler)
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), name="strict-s3", daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
         """The endpoint."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def objects(self) -> Mapping[str, StoredObject]:
@@ -124,6 +140,17 @@ class StrictS3:
         """Requests of this operation."""
         return sum(request.operation == operation for request in self.requests)
 
+    @property
+    def connections(self) -> int:
+        """How many were made so far."""
+        return len(self._http.connections)
+
+    def close_connections(self) -> None:
+        """Close those that are there, as a server does that has waited long enough."""
+        for connection in self._http.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Stop serving."""
         self._http.shutdown()
@@ -142,6 +169,16 @@ class StrictS3:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """As of the base, with a list."""
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are what tests are about."""
@@ -162,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         """A test server is quiet."""
 
     def handle_expect_100(self) -> bool:
-        self._expects = True  # sent once the headers were judged
+        self._expects = self.s3.answers_expect  # sent once the headers were judged
         return True
 
     def do_PUT(self) -> None:
@@ -179,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         names = {name for name, _ in pairs}
         resource = next((name for name in ("uploads", "uploadId") if name in names), "")
         operation = _OPERATIONS.get((self.command, bool(key), resource), "Unknown")
-        self._request = SeenRequest(operation, key, headers)
+        self._request = SeenRequest(operation, key, headers, query)
         self.s3.requests.append(self._request)
         fault = self.s3.faults.due(operation)
         try:

@@ -234,6 +234,7 @@ class PresignedUploader(Uploader):
             return self._wait(grant.upload_id, media, context, sha256=media.sha256)
         try:
             sha256 = self._send(grant, grant.file, media, artwork, context)
+            context.confirm()
         except LeaseLost:
             raise  # the upload is another worker's now
         except BaseException:
@@ -241,7 +242,6 @@ class PresignedUploader(Uploader):
             raise
         try:
             # Whatever happens from here on, the server may have all it needs: the next attempt asks for the status.
-            context.confirm()
             self.complete(grant.upload_id, media, context, sha256=sha256)
             return self._wait(grant.upload_id, media, context, sha256=sha256)
         except (OperationCancelled, PermanentError, ConfigurationError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +14,16 @@ from media_watch_tasks.errors import MissingDependencyError
 try:
     import boto3
     from botocore import exceptions
+    from botocore.awsrequest import AWSResponse
     from botocore.config import Config
+    from botocore.httpsession import create_urllib3_context, get_cert_path
 except ImportError as error:
     raise MissingDependencyError("S3Uploader", package="boto3", extra="s3") from error
 
-__all__ = ["exceptions", "make_client", "quiet"]
+__all__ = ["ERRORS", "AWSResponse", "exceptions", "make_client", "quiet", "tls_context"]
+
+ERRORS = (exceptions.BotoCoreError, exceptions.ClientError)
+"""Everything that botocore raises on purpose."""
 
 _LOGGERS = (
     "auth",
@@ -79,3 +85,22 @@ def make_client(*, connections: int) -> Any:  # noqa: ANN401 - boto3 makes the c
         tcp_keepalive=True,
     )
     return boto3.session.Session().client("s3", config=config)
+
+
+def tls_context(client: Any, url: str) -> ssl.SSLContext | None:  # noqa: ANN401 - as above
+    """What the client trusts, for connections of our own to the URL; None where that has no TLS.
+
+    Raises:
+        ValueError: the client goes there in a way of its own: by a proxy, with a certificate, without verifying.
+        AttributeError: it is no client that botocore made.
+    """
+    session = client._endpoint.http_session  # noqa: SLF001 - botocore tells nobody what it verifies with
+    if session._cert_file or session._verify is False or session._proxy_config.proxy_url_for(url):  # noqa: SLF001 - as above
+        raise ValueError(f"{url} is reached in a way of its own")
+    if not url.startswith("https"):
+        return None
+    context: ssl.SSLContext = create_urllib3_context()
+    context.load_verify_locations(cafile=get_cert_path(session._verify))  # noqa: SLF001 - as above
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    return context

@@ -9,8 +9,9 @@ from typing import Any
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.errors import AuthenticationRequiredError, MediaWatchError, PermanentError
-from media_watch_tasks.uploaders.s3._boto3 import quiet
-from media_watch_tasks.uploaders.s3._failures import ERRORS, code_of, from_boto, status_of
+from media_watch_tasks.uploaders.s3._boto3 import ERRORS, quiet
+from media_watch_tasks.uploaders.s3._direct import Direct
+from media_watch_tasks.uploaders.s3._failures import code_of, from_boto, status_of
 from media_watch_tasks.uploaders.s3.standing import Standing
 
 __all__ = ["Bucket", "Told"]
@@ -28,6 +29,22 @@ class Told(Exception):  # noqa: N818 - an answer that the caller asked to hear o
         self.code = code
 
 
+class _Way:
+    """A client, and what goes past it."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - as in `_boto3`
+        self.client = client
+        self.direct = Direct(client)
+
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = self.direct.call(operation, parameters)
+        if answer is None:
+            with quiet():
+                found: Mapping[str, Any] = getattr(self.client, operation)(**parameters)
+            return found
+        return answer
+
+
 class Bucket:
     """Thread-safe. `make` gives a client, and is asked for another one when credentials were refused."""
 
@@ -35,8 +52,7 @@ class Bucket:
         self.name = name
         self._make = make
         self._clock = clock
-        self._client = make()
-        self._generation = 0
+        self._way = _Way(make())
         self._lock = threading.Lock()
 
     def call(self, operation: str, *, doing: str, told: Collection[str] = (), **parameters: Any) -> Mapping[str, Any]:  # noqa: ANN401 - the parameters of S3's API
@@ -52,16 +68,16 @@ class Bucket:
             Told: S3 answered with one of those codes.
             MediaWatchError: any other error, classified.
         """
-        client, generation = self._client, self._generation
+        way = self._way
         try:
-            return self._once(client, operation, doing=doing, told=told, parameters=parameters)
+            return self._once(way, operation, doing=doing, told=told, parameters=parameters)
         except AuthenticationRequiredError:
-            if not self._renew(generation):
+            if not self._renew(way):
                 raise
             body = parameters.get("Body")
             if body is not None and hasattr(body, "seek"):
                 body.seek(0)
-            return self._once(self._client, operation, doing=doing, told=told, parameters=parameters)
+            return self._once(self._way, operation, doing=doing, told=told, parameters=parameters)
 
     def head(self, key: str, *, must_know: bool = False) -> Standing | None:
         """What stands under the key; None if nothing does.
@@ -97,13 +113,15 @@ class Bucket:
                 Key=key, UploadId=upload_id,
             )  # fmt: skip
 
-    def close(self) -> None:
-        """Close the client's connections."""
-        self._client.close()
+    def close(self, *, client_too: bool) -> None:
+        """Close the client's connections, and those beside it."""
+        self._way.direct.close()
+        if client_too:
+            self._way.client.close()
 
     def _once(
         self,
-        client: Any,  # noqa: ANN401 - as in `_boto3`
+        way: _Way,
         operation: str,
         *,
         doing: str,
@@ -111,13 +129,11 @@ class Bucket:
         parameters: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         try:
-            with quiet():
-                answer: Mapping[str, Any] = getattr(client, operation)(Bucket=self.name, **parameters)
+            return way.call(operation, {"Bucket": self.name, **parameters})
         except ERRORS as error:
             if code_of(error) in told:
                 raise Told(code_of(error)) from None
-            raise self._classified(client, error, operation, doing) from error
-        return answer
+            raise self._classified(way.client, error, operation, doing) from error
 
     def _classified(self, client: Any, error: Exception, operation: str, doing: str) -> MediaWatchError:  # noqa: ANN401 - as in `_boto3`
         found = from_boto(error, doing=doing, clock=self._clock)
@@ -134,13 +150,13 @@ class Bucket:
                 )
         return found
 
-    def _renew(self, generation: int) -> bool:
+    def _renew(self, refused: _Way) -> bool:
         """Another client, made once for all threads that saw the old one refused."""
         with self._lock:
-            if self._generation == generation:
+            if self._way is refused:
                 fresh = self._make()
-                if fresh is self._client:
+                if fresh is refused.client:
                     return False
                 # The old one is not closed: other threads may be sending with it.
-                self._client, self._generation = fresh, generation + 1
+                self._way = _Way(fresh)
             return True

@@ -22,10 +22,7 @@ from media_watch_tasks.http.classification import retry_delay
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.uploaders.s3._boto3 import exceptions
 
-__all__ = ["ERRORS", "code_of", "from_boto", "status_of"]
-
-ERRORS = (exceptions.BotoCoreError, exceptions.ClientError)
-"""Everything that botocore raises on purpose."""
+__all__ = ["code_of", "from_boto", "status_of"]
 
 _CREDENTIALS = frozenset(
     {

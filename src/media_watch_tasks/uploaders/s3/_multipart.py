@@ -182,19 +182,20 @@ class MultipartUpload:
                     size = self._length(number)
                     while not self._budget.take(size, timeout=_LOOK_SECONDS):
                         self._collect(timeout=0)
+                    memory = self._budget.lend(size)
                     try:
-                        data = self._whole_part(stream, size)
+                        data = self._whole_part(stream, memoryview(memory)[:size])
                     except BaseException:
                         self._budget.give_back(size)
                         raise
                     yield number, data
-                    del data
+                    del data, memory
                 if whole and fill(media, stream, memoryview(bytearray(1))):
                     raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
 
-    def _whole_part(self, stream: BinaryIO, size: int) -> memoryview:
-        data = fill(self._media, stream, memoryview(bytearray(size)))
-        if len(data) < size:
+    def _whole_part(self, stream: BinaryIO, memory: memoryview) -> memoryview:
+        data = fill(self._media, stream, memory)
+        if len(data) < len(memory):
             raise AssetChanged(f"{self._media.asset.display} is shorter than the {self._media.size} bytes it had")
         return data
 
@@ -221,8 +222,7 @@ class MultipartUpload:
             raise
         finally:
             size = len(body)
-            body.release()
-            self._budget.give_back(size)
+            self._budget.give_back(size, body.release())
 
     def _send_checked(self, number: int, body: PartBody) -> _Part:
         if self._stop.is_set() or self._error is not None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 
-__all__ = ["PartBody", "StreamBody", "fill", "hash_file"]
+__all__ = ["PartBody", "StreamBody", "fill", "hash_file", "whole_file"]
 
 _BLOCK = 1 << 20
 _SLICE = 256 << 10
+_here = threading.local()
 
 
 class PartBody:
@@ -22,10 +25,10 @@ class PartBody:
 
     Args:
         data: the part.
-        stopped: says that nothing of it shall be sent any more.
+        stopped: says that nothing of it shall be sent any more, or raises that.
     """
 
-    def __init__(self, data: memoryview, stopped: Callable[[], bool]) -> None:
+    def __init__(self, data: memoryview, stopped: Callable[[], object]) -> None:
         self.data = data
         self._stopped = stopped
         self._at = 0
@@ -35,9 +38,20 @@ class PartBody:
     def __len__(self) -> int:
         return len(self.data)
 
-    def release(self) -> None:
-        """Forget the bytes."""
+    def pieces(self) -> Iterator[memoryview]:
+        """All of it from its beginning, without a copy."""
+        for at in range(0, len(self.data), _SLICE):
+            if self._stopped():
+                raise InterruptedError("the upload was stopped")
+            piece = self.data[at : at + _SLICE]
+            yield piece
+            self.furthest = max(self.furthest, at + len(piece))
+
+    def release(self) -> bytearray:
+        """Forget the bytes; the memory they were in."""
+        memory = self.data.obj
         self.data = memoryview(b"")
+        return cast("bytearray", memory)
 
     def read(self, size: int = -1, /) -> bytes:
         """At least the next 256 KiB, whatever a smaller size asks for: the client asks for 16 KiB at a time."""
@@ -146,6 +160,35 @@ def fill(media: ResolvedMedia, stream: BinaryIO, buffer: memoryview) -> memoryvi
             break
         filled += count
     return buffer[:filled]
+
+
+@contextlib.contextmanager
+def whole_file(media: ResolvedMedia, context: UploadContext, memory: bytearray | None = None) -> Iterator[memoryview]:
+    """A file in memory, until the end of the block.
+
+    Args:
+        media: the file.
+        context: of its upload.
+        memory: large enough; by default the thread's own.
+
+    Raises:
+        AssetChanged: it is shorter or longer than it was.
+        TransientError: it cannot be read.
+    """
+    buffer = memory
+    if buffer is None:
+        # New memory costs more than to read a small file into it: a thread uses its own again, unless it is in use.
+        buffer = _here.__dict__.pop("buffer", None) or bytearray(max(media.size, _SLICE))
+        if len(buffer) < media.size:
+            buffer = bytearray(media.size)
+    with media.open() as opened:
+        stream = context.watch(opened)
+        data = fill(media, stream, memoryview(buffer)[: media.size])
+        if len(data) < media.size or fill(media, stream, memoryview(bytearray(1))):
+            raise _changed(media, len(data))
+    yield data
+    if memory is None and len(buffer) <= _BLOCK:
+        _here.buffer = buffer
 
 
 def hash_file(media: ResolvedMedia, progress: Callable[[int], object]) -> bytes:

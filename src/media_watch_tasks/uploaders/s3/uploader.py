@@ -12,10 +12,10 @@ from typing import Any
 
 from media_watch_tasks.abc.uploader import Checks, FindsExisting, Resumable, UploadContext, Uploader, Verifies
 from media_watch_tasks.clock import Clock, SystemClock
-from media_watch_tasks.errors import AlreadyExists, AssetChanged, ConfigurationError, PermanentError, TransientError
+from media_watch_tasks.errors import AlreadyExists, ConfigurationError, PermanentError, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
-from media_watch_tasks.uploaders.s3.bodies import StreamBody, fill, hash_file
+from media_watch_tasks.uploaders.s3.bodies import PartBody, StreamBody, hash_file, whole_file
 from media_watch_tasks.uploaders.s3.budget import ByteBudget
 from media_watch_tasks.uploaders.s3.object_keys import ObjectKeys
 from media_watch_tasks.uploaders.s3.standing import Standing, key_of, marks, object_receipt
@@ -37,10 +37,14 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
     the same asset is told from any other object: nothing else is ever replaced. The SHA-256 of everything that is sent
     goes with it and is compared with what S3 stored; receipts say `verified` where S3 named it.
 
-    A file below the threshold is one PUT; if it is larger than a part it is read twice, first for its hash. Larger
-    files go in parts. Parts that have arrived are kept over failures and restarts of the process; what S3 lists is the
-    truth. They are removed when the task is cancelled, superseded or dead. A rule in the bucket
+    A file below the threshold is one PUT; if there is no room for it in memory it is read twice, first for its hash.
+    Larger files go in parts. Parts that have arrived are kept over failures and restarts of the process; what S3 lists
+    is the truth. They are removed when the task is cancelled, superseded or dead. A rule in the bucket
     (AbortIncompleteMultipartUpload) removes those whose database was lost.
+
+    Bytes go past botocore, of which each call costs two milliseconds: how it writes a kind of request is learned once
+    and compared, signature included. Where anything differs (a proxy, a client certificate, TLS that is not verified,
+    a handler that changes each request in its own way, a mock) and for whatever fails in passing, the client is called.
 
     Args:
         bucket: its name.
@@ -50,7 +54,8 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             credentials were refused. By default one is made from the environment, `~/.aws` or the instance's role.
         multipart_threshold: files of at least so many bytes go in parts.
         part_size: bytes of a part, 5 MiB to 5 GiB; more where the file would have more than 10,000 parts.
-        concurrency: parts on their way at once, of all files together; so many times `part_size` bytes are in memory.
+        concurrency: parts on their way at once, of all files together. So many times `part_size` bytes are in memory,
+            and a file of up to `part_size` for each upload that is one PUT.
         storage_class: such as `STANDARD_IA`; the bucket's default if None.
         metadata: more metadata for an object, made from its file; ASCII.
         content_type: the type of a file; its MIME type if None.
@@ -188,8 +193,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             senders, self._senders = self._senders, None
         if senders is not None:
             senders.shutdown(wait=False, cancel_futures=True)
-        if self._own_client:
-            self._bucket.close()
+        self._bucket.close(client_too=self._own_client)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.target} {self._keys.text!r}>"
@@ -197,31 +201,42 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
     # ---- one request
 
     def _at_once(self, key: str, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:
-        body: bytes | memoryview | StreamBody
         if media.size <= self._part_size:
-            with media.open() as opened:
-                data = fill(media, context.watch(opened), memoryview(bytearray(media.size + 1)))
-            if len(data) != media.size:
-                raise AssetChanged(f"{media.asset.display} gave {len(data)} bytes or more, it had {media.size}")
-            body, sha256 = bytes(data), hashlib.sha256(data).digest()
-        else:
-            total = media.size
-            sha256 = hash_file(media, lambda done: context.progress(done, total=total, stage=Stage.HASH))
-            body = StreamBody(media, context)
+            return self._from_memory(key, media, context)
+        if media.size <= self._part_size * self._concurrency and self._budget.take(media.size, timeout=0):
+            memory = self._budget.lend(media.size)
+            try:
+                return self._from_memory(key, media, context, memory)
+            finally:
+                self._budget.give_back(media.size, memory)
+        total = media.size
+        sha256 = (
+            hash_file(media, lambda done: context.progress(done, total=total, stage=Stage.HASH))
+            if media.sha256 is None
+            else bytes.fromhex(media.sha256)
+        )
+        body = StreamBody(media, context)
         context.confirm()
         try:
             return self._put(key, media, context, body, sha256)
         except Exception:
             # The client wraps what the source raised, and what asked to stop.
-            if isinstance(body, StreamBody) and body.error is not None:
+            if body.error is not None:
                 raise body.error from None
             raise
         finally:
-            if isinstance(body, StreamBody):
-                body.close()
+            body.close()
+
+    def _from_memory(
+        self, key: str, media: ResolvedMedia, context: UploadContext, memory: bytearray | None = None
+    ) -> UploadReceipt:
+        with whole_file(media, context, memory) as data:
+            sha256 = hashlib.sha256(data).digest()
+            context.confirm()
+            return self._put(key, media, context, PartBody(data, context.cancel.raise_if_cancelled), sha256)
 
     def _put(
-        self, key: str, media: ResolvedMedia, context: UploadContext, body: bytes | StreamBody, sha256: bytes
+        self, key: str, media: ResolvedMedia, context: UploadContext, body: PartBody | StreamBody, sha256: bytes
     ) -> UploadReceipt:
         from media_watch_tasks.uploaders.s3._bucket import Told  # noqa: PLC0415 - needs the extra s3
 
@@ -243,8 +258,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             except Told as told:
                 self._learn(told.code, conditions)
                 look_first = True
-                if isinstance(body, StreamBody):
-                    body.seek(0)
+                body.seek(0)
                 continue
             stored = Standing.from_head({**answer, "ContentLength": media.size})
             if stored.checksum not in {None, checksum}:
