@@ -8,19 +8,19 @@ import attrs
 
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key, split
-from media_watch_tasks.model.scans import DirectoryStamp, ScanPage
+from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
+from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, asset_state, listing_from_row
+from media_watch_tasks.stores.relational.path_codec import file_id_to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets, asset_state
+from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
-from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, file_id_to_sql
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
-__all__ = ["LISTING_COLUMNS", "Absences", "listing_from_row"]
+__all__ = ["Absences"]
 
 _SOURCE = "(SELECT id FROM source WHERE source_id = ?)"
-LISTING_COLUMNS = "l.mtime_ns, l.ctime_ns, l.file_id, l.since_ns, l.trusted, l.children"
 _LISTING = f"""
 SELECT {LISTING_COLUMNS} FROM directory AS d JOIN directory_listing AS l ON l.directory = d.id
 WHERE d.source = {_SOURCE} AND d.path = ?
@@ -210,18 +210,7 @@ class Absences(KnownAssets):
 
     def _states(self, source_id: str, sql: str, params: Row) -> Sequence[AssetState]:
         rows = self.database.execute(sql, params)
-        return tuple(asset_state(source_id, path, name, columns) for path, name, *columns in rows)
-
-
-def listing_from_row(row: Row) -> KnownListing:
-    """From `LISTING_COLUMNS`."""
-    mtime_ns, ctime_ns, file_id, since_ns, trusted, children = row
-    return KnownListing(
-        stamp=DirectoryStamp(mtime_ns, ctime_ns, file_id_from_sql(file_id)),
-        directories=tuple(children.split(b"\0")) if children else (),
-        since_ns=since_ns,
-        trusted=bool(trusted),
-    )
+        return tuple(asset_state(source_id, row, from_sql=from_sql) for row in rows)
 
 
 def _place(asset_id: bytes) -> tuple[bytes, bytes]:
