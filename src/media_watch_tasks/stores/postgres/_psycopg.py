@@ -15,7 +15,8 @@ try:
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus, TransactionStatus
-    from psycopg.types.numeric import Int8BinaryDumper
+    from psycopg.types.array import ListBinaryDumper
+    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 except ImportError as error:
     raise MissingDependencyError("PostgresStores", package="psycopg", extra="postgres") from error
 
@@ -59,7 +60,9 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
     connection.prepare_threshold = 0
     connection.prepared_max = _PREPARED
     # One type for all numbers: by default psycopg takes the smallest, and each combination is prepared apart.
+    connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
+    connection.adapters.register_dumper(list, ListBinaryDumper)
     connection.adapters.register_dumper(IntEnum, Int8BinaryDumper)
     return connection
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.sources import AssetState
+from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.directory_rows import IN_ORDER, SOURCE, hold_directories, place, refresh_digests
 from media_watch_tasks.stores.postgres.listings_ahead import ListingsAhead
 from media_watch_tasks.stores.postgres.schema_media import PATH_PREFIX
@@ -225,7 +226,7 @@ class KnownAssets(SharesDatabase):
         rows = hold_directories(self.database, to_sql(source_id), (path for _, path, _ in places))
         return sorted(_Held(*rows[path], name, asset_id) for asset_id, path, name in places if path in rows)
 
-    def _write(self, source_id: str, known: Sequence[_Held], statement: str, values: tuple[object, ...]) -> int:
+    def _write(self, source_id: str, known: Sequence[_Held], statement: str, values: Row) -> int:
         """Run a statement for assets whose directories are held; the number of rows it wrote."""
         if not known:
             return 0

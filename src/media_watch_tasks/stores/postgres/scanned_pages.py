@@ -36,8 +36,8 @@ _WRITE_ASSETS = """
 INSERT INTO asset AS a
     (directory, name, size, mtime_ns, file_id, unchanged_since_ns, first_seen_ns, baseline, sequence)
 SELECT $1, w.name, w.size, w.mtime_ns, w.file_id, $2, $2, $3, (SELECT take_changes($4)) + w.number - 1
-FROM unnest($5::bytea[], $6::bigint[], $7::bigint[], $8::bytea[]) WITH ORDINALITY
-    AS w (name, size, mtime_ns, file_id, number)
+FROM unnest($5::bytea[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])
+    AS w (name, number, size, mtime_ns, file_id)
 ON CONFLICT (directory, name) DO UPDATE SET
     size = excluded.size, mtime_ns = excluded.mtime_ns, file_id = excluded.file_id,
     unchanged_since_ns = CASE
@@ -81,19 +81,13 @@ class ScannedPages(ScanLeases, Absences):
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         """See `MediaStateStore`."""
         path = order_key(record.directory)
-        # The last row of a name counts: a listing made while the directory changes may hold it twice.
-        rows = {name_on_page(asset, record): asset for asset in record.seen}
         first_listing = record.complete and not self._listed(lease.source_id, path)
-        of_directory = bool(rows or first_listing or record.listing is not None)
-        if not of_directory and not record.absent and not record.absent_directories and record.checkpoint is None:
+        of_directory = bool(record.seen or first_listing or record.listing is not None)
+        absent = bool(record.absent or record.absent_directories)
+        if not of_directory and not absent and record.checkpoint is None:
             return self.held_source(lease) is not None
         now = self.clock.now_ns()
-        names = sorted(rows)
-        assets = [rows[name] for name in names]
-        sizes, times = [asset.size for asset in assets], [asset.mtime_ns for asset in assets]
-        if any(within_int64(value) != value for value in (*sizes, *times)):
-            raise beyond_64_bits(record)
-        file_ids = [file_id_bytes(asset.file_id) for asset in assets]
+        columns = _asset_columns(record)
 
         def write() -> bool:
             source = self.held_source(lease)
@@ -101,8 +95,8 @@ class ScannedPages(ScanLeases, Absences):
                 return False
             if of_directory:
                 ((directory,),) = self.database.execute(_WRITE_DIRECTORY, (source, path, record.complete))
-                if names:
-                    columns = (names, sizes, times, file_ids)
+                if record.seen:
+                    names = columns[0]
                     self.database.execute(_WRITE_ASSETS, (directory, now, baseline, len(names), *columns))
                     self.unmark(source, directory, names)
                 if record.listing is not None:
@@ -111,7 +105,7 @@ class ScannedPages(ScanLeases, Absences):
                     self.refresh(lease.source_id, {path: directory})
                 else:
                     self.ahead.drop(lease.source_id, [path])
-            if record.absent or record.absent_directories:
+            if absent:
                 self.mark_absent(source, record)
             if record.checkpoint is not None:
                 self.database.execute(_WRITE_CHECKPOINT, (source, to_sql(record.checkpoint)))
@@ -131,9 +125,26 @@ class ScannedPages(ScanLeases, Absences):
         return self._rows(_KNOWN_BETWEEN, (directory, after, last))
 
     def _rows(self, sql: str, params: Row) -> list[AssetRow]:
-        rows: list[AssetRow] = self.database.execute(sql, params)  # type: ignore[assignment]  # what was selected
+        rows: list[AssetRow] = self.database.execute(sql, params)
         return rows
 
     def _listed(self, source_id: str, path: bytes) -> bool:
         row = self.ahead.get(source_id, path)
         return bool(row and row[1])
+
+
+_Columns = tuple[list[bytes], list[int], list[int], list[int], list[bytes | None]]
+
+
+def _asset_columns(record: PageRecord) -> _Columns:
+    """Names, numbers in the order of the record, sizes, times and file ids, sorted by name."""
+    # The last row of a name counts: a listing made while the directory changes may hold it twice.
+    seen = {name_on_page(asset, record): asset for asset in record.seen}
+    rows = [
+        (name, number, asset.size, asset.mtime_ns, file_id_bytes(asset.file_id))
+        for number, (name, asset) in enumerate(seen.items(), 1)
+    ]
+    if any(within_int64(value) != value for _, _, size, mtime_ns, _ in rows for value in (size, mtime_ns)):
+        raise beyond_64_bits(record)
+    names, numbers, sizes, times, file_ids = map(list, zip(*sorted(rows), strict=True)) if rows else ([],) * 5
+    return names, numbers, sizes, times, file_ids

@@ -6,6 +6,7 @@ from typing import Self
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.postgres.database import Database
+from media_watch_tasks.stores.postgres.media_state_store import PostgresMediaStateStore
 from media_watch_tasks.stores.postgres.migrations import migrate
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.server_clock import ServerClock
@@ -42,6 +43,7 @@ class PostgresStores:
             self._refuse_pooler()
             migrate(self.database)
             clock = clock or ServerClock(self.database)
+            self.media_state = PostgresMediaStateStore(self.database, clock)
         except BaseException:
             self.database.close()
             raise
