@@ -65,9 +65,9 @@ def trusts_the_numbers_of_another_server(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(media_state_store, "rebase_changes", lambda _database: None)
 
 
-@killed_by(f"{SUITE}::test_any_name_passes_through_the_feed")
-def numbers_no_change_within_a_transaction(patch: pytest.MonkeyPatch) -> None:
-    _with_schema(patch, "RETURN number + taken", "RETURN number - wanted + 1")
+@killed_by(f"{SUITE}::test_a_follower_ends_with_what_the_store_knows")
+def numbers_each_statement_of_a_transaction_alike(patch: pytest.MonkeyPatch) -> None:
+    _with_schema(patch, "RETURN number + taken", "RETURN number")
 
 
 @killed_by(f"{TESTS}::TestFencing::test_a_take_over_waits_for_the_page_that_is_being_written")
@@ -98,12 +98,12 @@ def forgets_that_it_wrote(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ListingsAhead, "drop", lambda *_arguments: None)
 
 
-@killed_by(f"{TESTS}::TestReadingAhead::test_what_another_process_writes_is_seen_within_a_second_and_by_the_next_scan")
+@killed_by(f"{TESTS}::TestReadingAhead::test_what_another_process_writes_is_seen_within_a_second")
 def believes_for_ever_what_it_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(listings_ahead, "_USED_NS", 2**62)
 
 
-@killed_by(f"{TESTS}::TestReadingAhead::test_what_another_process_writes_is_seen_within_a_second_and_by_the_next_scan")
+@killed_by(f"{TESTS}::TestReadingAhead::test_a_scan_uses_nothing_that_was_read_for_an_earlier_one")
 def begins_a_scan_with_what_it_read_for_the_last(patch: pytest.MonkeyPatch) -> None:
     store = media_state_store.PostgresMediaStateStore
     patch.setattr(store, "acquire_scan", scan_leases.ScanLeases.acquire_scan)

@@ -285,32 +285,36 @@ class TestReadingAhead:
         for directory in (b"f", b"g"):
             assert names(store.diff_page(page("a", directory=directory))) == ([b"a"], [], [])
 
-    def test_what_another_process_writes_is_seen_within_a_second_and_by_the_next_scan(
-        self, open_store: Open, clock: FakeClock
-    ) -> None:
+    def test_what_another_process_writes_is_seen_within_a_second(self, open_store: Open, clock: FakeClock) -> None:
         store, elsewhere = open_store(), open_store()
-        lease = acquired(store)
-        for directory in (b"d", b"e", b"f", b"g"):
-            record(store, lease, asset(join(directory, b"a")), directory=directory)
-        for directory in (b"d", b"e", b"f"):
-            assert store.diff_page(page("a", directory=directory)) == PageDiff(unchanged=1)
-        elsewhere.mark_missing(SOURCE, [b"f/a", b"g/a"])
+        self.read_up_to_the_last_but_one(store, elsewhere)
+        elsewhere.mark_missing(SOURCE, [b"h/a"])
         clock.advance(timedelta(seconds=1, microseconds=1))
-        assert names(store.diff_page(page("a", directory=b"g"))) == ([b"a"], [], [])
-        elsewhere.mark_missing(SOURCE, [b"d/a"])
+        assert names(store.diff_page(page("a", directory=b"h"))) == ([b"a"], [], [])
+
+    def test_a_scan_uses_nothing_that_was_read_for_an_earlier_one(self, open_store: Open) -> None:
+        store, elsewhere = open_store(), open_store()
+        lease = self.read_up_to_the_last_but_one(store, elsewhere)
+        elsewhere.mark_missing(SOURCE, [b"h/a"])
         store.release_scan(lease)
         acquired(store)
-        assert names(store.diff_page(page("a", directory=b"d"))) == ([b"a"], [], [])
+        assert names(store.diff_page(page("a", directory=b"h"))) == ([b"a"], [], [])
 
     def test_a_listing_that_differs_is_compared_with_what_stands_there_now(self, open_store: Open) -> None:
         store, elsewhere = open_store(), open_store()
-        lease = acquired(store)
+        self.read_up_to_the_last_but_one(store, elsewhere)
+        elsewhere.update_seen(SOURCE, {b"h/a": Fingerprint(7, 7)})
+        assert store.diff_page(page((b"a", 7, 7), directory=b"h")) == PageDiff(unchanged=1)
+
+    @staticmethod
+    def read_up_to_the_last_but_one(store: PostgresMediaStateStore, elsewhere: PostgresMediaStateStore) -> ScanLease:
+        """Of the directories d to h the last one is read with the one before it."""
+        lease = acquired(elsewhere)
+        for directory in (b"d", b"e", b"f", b"g", b"h"):
+            record(elsewhere, lease, asset(join(directory, b"a")), directory=directory)
         for directory in (b"d", b"e", b"f", b"g"):
-            record(store, lease, asset(join(directory, b"a")), directory=directory)
-        for directory in (b"d", b"e", b"f"):
             assert store.diff_page(page("a", directory=directory)) == PageDiff(unchanged=1)
-        elsewhere.update_seen(SOURCE, {b"g/a": Fingerprint(7, 7)})
-        assert store.diff_page(page((b"a", 7, 7), directory=b"g")) == PageDiff(unchanged=1)
+        return lease
 
 
 class TestValues:
