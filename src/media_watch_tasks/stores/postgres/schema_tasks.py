@@ -5,7 +5,7 @@ stand in the queue and a partial index for each, a lane for each combination of 
 unique index over (route, asset_id). What differs: ids come from identity columns, and the queue's tables are cleaned
 early, for a claim walks over the remains of earlier versions of rows until that has been done.
 
-Texts are written by `text_codec`; times are UTC nanoseconds, `lease_end` by the clock that the stores were given.
+Times are UTC nanoseconds, `lease_end` by the clock that the stores were given.
 """
 
 from __future__ import annotations
@@ -123,13 +123,12 @@ TASK_SCHEMA: tuple[str, ...] = (
     "CREATE INDEX task_size ON task (route, size) WHERE counted = 1",
     # tag: a JSON string (ASCII). Tags of ended tasks stay until those are purged.
     "CREATE TABLE task_tag (tag TEXT NOT NULL, task_id BIGINT NOT NULL, PRIMARY KEY (tag, task_id))",
-    # sha256: 32 bytes where it is lowercase hex, else the text as given.
     """
     CREATE TABLE task_receipt (
         task_id BIGINT PRIMARY KEY,
         remote_id TEXT,
         size BIGINT,
-        sha256 BYTEA,
+        sha256 TEXT,
         etag TEXT,
         verified SMALLINT NOT NULL,
         deduplicated SMALLINT NOT NULL,
@@ -145,7 +144,7 @@ TASK_SCHEMA: tuple[str, ...] = (
         task_id BIGINT PRIMARY KEY,
         token BIGINT NOT NULL,
         destination_id TEXT NOT NULL,
-        sha256 BYTEA NOT NULL
+        sha256 TEXT NOT NULL
     )
     """,
 )

@@ -18,15 +18,15 @@ _TERMS = 400
 
 # Numbered parameters, the same in every statement that picks: 1 limit, 2 worker, 3 floor, 4 JSON array of tags,
 # 5 the suspect of a pause.
-_NOT_IN_THIS_RUN = " AND NOT (token > ?3 AND worker IS ?2)"
+_NOT_IN_THIS_RUN = " AND NOT (token > ?3 AND coalesce(worker, 0) = ?2)"
 _TAGGED = " AND EXISTS (SELECT 1 FROM task_tag WHERE task_id = task.id AND tag IN (SELECT value FROM json_each(?4)))"
-_NOT_THE_SUSPECT = " AND id IS NOT ?5"
+_NOT_THE_SUSPECT = " AND id <> coalesce(?5, 0)"
 
 # Further ones: 6 the least token, 7 boot, 8 end of the lease, 9 whether the attempt is counted (0 or 1), 10 now,
 # 11 the version of the small tables that the choice rests on. A token is higher than all that the task ever had: that
 # alone makes an old one void, so no counter has to be written with each claim.
 _TAKE = """
-UPDATE task SET phase = 4, state = 2, wait = NULL, token = max(token + 1, ?6), worker = ?2, boot = ?7, lease_end = ?8,
+UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?6 THEN ?6 ELSE token + 1 END, worker = ?2, boot = ?7, lease_end = ?8,
     begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
 WHERE id IN ({ids}) AND (SELECT names_version FROM task_store) = ?11
 RETURNING id, lane, asset_id, size, mtime_ns, key, priority, tags, due_ns, enqueued_ns, live_since_ns, attempts,
@@ -38,8 +38,10 @@ TAKE_CHOSEN = _TAKE.format(ids="SELECT value FROM json_each(?1)")
 # Parameters: 1 now, 2 the latest due time there can be, 3 boot, 4 now by the boot clock, 5 the asking worker.
 _LOOK = """
 SELECT names_version,
-    EXISTS (SELECT 1 FROM task WHERE phase = 4 AND (boot, lease_end) <= (?3, ?4) AND worker IS NOT ?5),
-    EXISTS (SELECT 1 FROM task WHERE phase = 3),
+    EXISTS (SELECT 1 FROM task WHERE phase = 4 AND (boot, lease_end) <= (?3, ?4) AND worker <> ?5),
+    EXISTS (SELECT 1 FROM task AS b WHERE b.phase = 3 AND NOT EXISTS (
+        SELECT 1 FROM task AS c WHERE c.route = b.route AND c.asset_id = b.asset_id AND c.slot = 0
+    )),
     EXISTS (SELECT 1 FROM task WHERE phase = 1 AND lane IN ({lanes}) AND due_ns <= ?1),
     EXISTS (SELECT 1 FROM task WHERE phase = 1 AND lane IN ({lanes}) AND due_ns > ?2)
 FROM task_store
@@ -118,7 +120,7 @@ def _make(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
         look=_LOOK.format(lanes=_listed(lanes)),
         promote=_PROMOTE,
         pull_in=_PULL_IN.format(lanes=_listed(lanes)),
-        take=_TAKE.format(ids=f"SELECT id FROM ({picks[0]})") if len(picks) == 1 and not half_open else None,  # noqa: S608
+        take=_TAKE.format(ids=f"SELECT id FROM ({picks[0]}) AS best") if len(picks) == 1 and not half_open else None,  # noqa: S608
         picks=picks,
         probes=tuple(
             Probe(
@@ -153,7 +155,7 @@ def _picks(lanes: Collection[int], request: ClaimRequest, *, narrow: str = "") -
         for lane in lanes
     ]
     if len(selects) > 1:
-        selects = [f"SELECT * FROM ({select})" for select in selects]  # noqa: S608 - as above
+        selects = [f"SELECT * FROM ({select}) AS lane_{place}" for place, select in enumerate(selects)]  # noqa: S608 - as above
     return tuple(
         " UNION ALL ".join(selects[start : start + _TERMS]) + (f" {_ORDER} LIMIT ?1" if len(selects) > 1 else "")
         for start in range(0, len(selects), _TERMS)
@@ -161,4 +163,4 @@ def _picks(lanes: Collection[int], request: ClaimRequest, *, narrow: str = "") -
 
 
 def _listed(lanes: Collection[int]) -> str:
-    return ", ".join(map(str, lanes))
+    return ", ".join(map(str, lanes)) or "NULL"

@@ -28,7 +28,7 @@ from media_watch_tasks.stores.sqlite.text_codec import from_sql
 __all__ = ["TaskClaim"]
 
 _BEGIN = """
-UPDATE task SET attempts = attempts + (begun = 0), begins = begins + (begun = 0), begun = 1
+UPDATE task SET attempts = attempts + 1 - begun, begins = begins + 1 - begun, begun = 1
 WHERE id = ? AND token = ? AND phase = 4
 RETURNING id
 """
@@ -134,6 +134,8 @@ class TaskClaim:
                 break
             names = core.names.at(version)
             core.end_past_pauses(names)
+        if lapsed or behind or due or beyond:
+            core.database.require_alone()
         self._looked = _Looked(plan, now, boot_ns, clock.boot_id())
         if lapsed:
             tasks = core.lapsed(names, asking=worker)
@@ -214,7 +216,7 @@ class TaskClaim:
 
 def _counted(pick: str) -> str:
     """The pick with all of its parameters, whichever it uses."""
-    return f"SELECT * FROM ({pick}) WHERE ?5 IS ?5"  # noqa: S608 - of the plan
+    return f"SELECT * FROM ({pick}) WHERE ?5 IS NULL OR ?5 = ?5"  # noqa: S608 - of the plan
 
 
 def _order(row: Row) -> tuple[int, int, int]:

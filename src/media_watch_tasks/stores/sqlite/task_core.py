@@ -36,7 +36,7 @@ FROM task AS t
 WHERE t.phase = 4 AND
 """
 _RUNNING_BY_ID = _RUNNING + "t.id IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
-_LAPSED = _RUNNING + "(t.boot, t.lease_end) <= (?, ?) AND t.worker IS NOT ?"
+_LAPSED = _RUNNING + "(t.boot, t.lease_end) <= (?, ?) AND t.worker <> coalesce(?, -1)"
 _OF_WORKERS = _RUNNING + "t.worker IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
 
 _END = """

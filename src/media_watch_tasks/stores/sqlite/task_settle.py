@@ -171,6 +171,8 @@ class TaskSettle:
         core = self._core
         names = core.names.current()
         running = {task.id: task for task in core.running({item.ref.task_id for item in settlements})}
+        if any(isinstance(item, Superseded) for item in settlements) or any(task.behind for task in running.values()):
+            core.database.require_alone()
         settled: dict[int, Held] = {}
         ended: list[End] = []
         again: list[Again] = []
