@@ -90,6 +90,12 @@ class Database:
         """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
         self._own().require_alone()
 
+    @property
+    def is_alone(self) -> bool:
+        """True if this thread's transaction stands in the gate alone."""
+        current = self._current.transaction
+        return current is not None and current.is_alone
+
     @staticmethod
     def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[list[bytes]]]:
         """An SQL term that holds where the column is one of these BLOBs, and its parameters."""

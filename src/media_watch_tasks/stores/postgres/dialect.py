@@ -26,10 +26,11 @@ What no translation bridges has SQL of its own in this folder:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import count
 
-__all__ = ["translate"]
+__all__ = ["numbers", "translate"]
 
 _MARK = re.compile(r"\?(\d*)")
 _NUMBERS = re.compile(r"IN \(SELECT value FROM json_each\((\$\d+)\)\)")
@@ -52,7 +53,12 @@ def translate(sql: str) -> tuple[str, tuple[int, ...] | None]:
         place = {str(number + 1): f"${at}" for at, number in enumerate(used, 1)}
         sql = _MARK.sub(lambda found: place[found[1]], sql)
     else:
-        numbers = count(1)
-        sql = _MARK.sub(lambda _: f"${next(numbers)}", sql)
+        places = count(1)
+        sql = _MARK.sub(lambda _: f"${next(places)}", sql)
     sql = _TAGS.sub(r"tag IN (SELECT json_array_elements_text(\1::json))", sql)
     return _NUMBERS.sub(r"= ANY (translate(\1, '[]', '{}')::bigint[])", sql), used
+
+
+def numbers(values: Iterable[int | None]) -> str:
+    """A parameter for a column of numbers: psycopg sends a list of them by the size of one, whatever the others are."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

@@ -9,6 +9,7 @@ from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.migrations import migrate
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.server_clock import ServerClock
+from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 
 __all__ = ["PostgresStores"]
 
@@ -42,6 +43,7 @@ class PostgresStores:
             self._refuse_pooler()
             migrate(self.database)
             clock = clock or ServerClock(self.database)
+            self.tasks = PostgresTaskStore(self.database, clock)
         except BaseException:
             self.database.close()
             raise
@@ -59,6 +61,7 @@ class PostgresStores:
 
     def close(self) -> None:
         """Let go of the workers of this process and close the connections. A second call does nothing."""
+        self.tasks.close()
         self.database.close()
 
     def __enter__(self) -> Self:

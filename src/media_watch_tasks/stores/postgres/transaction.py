@@ -59,8 +59,13 @@ class Transaction(AbstractContextManager[None]):
 
     def require_alone(self) -> None:
         """Raise `AloneNeededError` unless this transaction stands in the gate alone."""
-        if self._gate is not Gate.ALONE:
+        if not self.is_alone:
             raise AloneNeededError
+
+    @property
+    def is_alone(self) -> bool:
+        """True if nobody else stands in the gate."""
+        return self._gate is Gate.ALONE
 
     def enter(self, gate: Gate) -> None:
         """Wait in the gate, unless this transaction stands there already."""

@@ -34,54 +34,41 @@ from media_watch_tasks.stores.sqlite.task_queries import TaskQueries
 from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
 from media_watch_tasks.stores.sqlite.task_settle import TaskSettle
 from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
+from media_watch_tasks.stores.sqlite.worker_records import WorkerRecords
 
-__all__ = ["SqliteTaskStore"]
+__all__ = ["RelationalTaskStore", "SqliteTaskStore", "nobody_else"]
 
 _T = TypeVar("_T")
 
 
-def _nobody_else(_worker_ids: Sequence[str]) -> None:
+def nobody_else(_worker_ids: Sequence[str]) -> None:
     """Workers that ended held nothing but tasks."""
 
 
-class SqliteTaskStore(SharesDatabase, TaskStore):
-    """The queue of tasks, in an SQLite file. Made by `SqliteStores`.
+class RelationalTaskStore(TaskStore):
+    """What a task store does, put together from its parts, which differ from one database to another."""
 
-    Beside the database it keeps a folder with a lock file for each worker: see `worker_locks`.
-    """
+    clock: Clock
+    _core: TaskCore
+    _workers: WorkerRecords
+    _enqueue: TaskEnqueue
+    _claim: TaskClaim
+    _sequel: TaskSequel
+    _settle: TaskSettle
+    _content: TaskContent
+    _control: TaskControl
+    _queries: TaskQueries
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        dead_after: int = DEAD_AFTER,
-        crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
-        on_end: Callable[[Sequence[str]], None] = _nobody_else,
-    ) -> None:
-        """Take the database.
+    def _alone(self, work: Callable[[], _T]) -> _T:
+        """Do work that rests on more than the rows it writes, in a transaction."""
+        raise NotImplementedError
 
-        Args:
-            database: shared with the other store.
-            clock: where the store takes the time from.
-            dead_after: what `claim_batch` goes by before the first `take_back`, see there.
-            crash_backoff_ns: as `dead_after`.
-            on_end: called in the transaction in which workers end or are found dead, with their ids: they hold
-                nothing any more.
-        """
-        super().__init__(database, clock)
-        self._core = TaskCore(database, clock)
-        self._workers = TaskWorkers(self._core, on_end=on_end)
-        self._enqueue = TaskEnqueue(self._core)
-        self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
-        self._sequel = TaskSequel(self._core)
-        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
-        self._content = TaskContent(self._core)
-        self._control = TaskControl(self._core)
-        self._queries = TaskQueries(self._core)
+    def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        """Do work that, where a database has many writers, can mostly be done beside work of its kind."""
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the workers' lock files, as the end of the process would. The database is closed by its owner."""
+        """Let go of the workers' locks, as the end of the process would. The database is closed by its owner."""
         self._workers.close()
 
     # ---- workers
@@ -230,19 +217,52 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
         return self._control.purge(selection, before_ns=before_ns)
 
-    # ---- transactions
-
-    def _alone(self, work: Callable[[], _T]) -> _T:
-        """Do work that rests on more than the rows it writes."""
-        with self.transaction():
-            return work()
-
-    def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
-        """Do work that, where a database has many writers, can mostly be done beside work of this kind."""
-        with self.transaction(durable=durable):
-            return work()
-
     def _end_past_pauses(self) -> Names:
         names = self._core.names.current()
         self._core.end_past_pauses(names)
         return names
+
+
+class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
+    """The queue of tasks, in an SQLite file. Made by `SqliteStores`.
+
+    Beside the database it keeps a folder with a lock file for each worker: see `worker_locks`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        dead_after: int = DEAD_AFTER,
+        crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
+        on_end: Callable[[Sequence[str]], None] = nobody_else,
+    ) -> None:
+        """Take the database.
+
+        Args:
+            database: shared with the other store.
+            clock: where the store takes the time from.
+            dead_after: what `claim_batch` goes by before the first `take_back`, see there.
+            crash_backoff_ns: as `dead_after`.
+            on_end: called in the transaction in which workers end or are found dead, with their ids: they hold
+                nothing any more.
+        """
+        super().__init__(database, clock)
+        self._core = TaskCore(database, clock)
+        self._workers = TaskWorkers(self._core, path=database.path, on_end=on_end)
+        self._enqueue = TaskEnqueue(self._core)
+        self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
+        self._sequel = TaskSequel(self._core)
+        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
+        self._content = TaskContent(self._core)
+        self._control = TaskControl(self._core)
+        self._queries = TaskQueries(self._core)
+
+    def _alone(self, work: Callable[[], _T]) -> _T:
+        with self.transaction():
+            return work()
+
+    def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        with self.transaction(durable=durable):
+            return work()
