@@ -20,6 +20,8 @@ try:
 except ImportError as error:
     raise MissingDependencyError("PostgresStores", package="psycopg", extra="postgres") from error
 
+from media_watch_tasks.stores.postgres._texts import adapt_texts
+
 __all__ = ["CONNECT_ERRORS", "command", "in_transaction", "open_connection", "shown_dsn"]
 
 CONNECT_ERRORS = (psycopg.OperationalError, peewee.OperationalError)
@@ -39,7 +41,7 @@ _PREPARED = 400
 """So many statements are kept prepared on a connection: more than there are."""
 
 
-class _Database(peewee.PostgresqlDatabase):  # type: ignore[misc]  # Peewee has no types
+class _Database(peewee.PostgresqlDatabase):
     """A Peewee database that takes every form of connection string that libpq takes."""
 
     def _connect(self) -> psycopg.Connection[Any]:
@@ -51,7 +53,7 @@ class _Database(peewee.PostgresqlDatabase):  # type: ignore[misc]  # Peewee has 
 def open_connection(dsn: str) -> psycopg.Connection[Any]:
     """A connection that commits by itself outside of BEGIN. Raises the driver's errors."""
     values = {**_DEFAULTS, **_parsed(dsn)}
-    database = _Database("of the connection string", prefer_psycopg3=True, thread_safe=False, **values)
+    database: Any = _Database("of the connection string", prefer_psycopg3=True, thread_safe=False, **values)
     database.connect()
     # Peewee's execute_sql takes as long as a small statement itself: the driver's connection is used.
     connection: psycopg.Connection[Any] = database.connection()
@@ -64,6 +66,7 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_dumper(list, ListBinaryDumper)
     connection.adapters.register_dumper(IntEnum, Int8BinaryDumper)
+    adapt_texts(connection)
     return connection
 
 

@@ -20,7 +20,6 @@ from media_watch_tasks.stores.postgres.known_assets import (
     PRESENT,
     KnownAssets,
 )
-from media_watch_tasks.stores.postgres.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.relational.asset_rows import asset_state, listing_from_row
 from media_watch_tasks.stores.relational.path_codec import file_id_bytes
 
@@ -125,7 +124,7 @@ class Absences(KnownAssets):
         self, source_id: str, scan_number: int, *, after: bytes | None = None, limit: int = 1000
     ) -> Sequence[AssetState]:
         """See `MediaStateStore`."""
-        source, behind = to_sql(source_id), (-1, b"")
+        source, behind = source_id, (-1, b"")
         if after is not None:
             path, name = place(after)
             ((directory,),) = self.database.execute(_PLACE, (source, path)) or [(-1,)]
@@ -135,15 +134,15 @@ class Absences(KnownAssets):
     def same_version(self, source_id: str, fingerprints: Sequence[Fingerprint]) -> Sequence[AssetState]:
         """See `MediaStateStore`."""
         sizes, times = [size for size, _ in fingerprints], [mtime_ns for _, mtime_ns in fingerprints]
-        return self._states(source_id, _SAME_VERSION, (to_sql(source_id), sizes, times))
+        return self._states(source_id, _SAME_VERSION, (source_id, sizes, times))
 
     def sample_assets(self, source_id: str, count: int) -> Sequence[AssetState]:
         """See `MediaStateStore`. It walks the keys of all assets: a second for some millions."""
-        return self._states(source_id, _SAMPLE, (to_sql(source_id), count))
+        return self._states(source_id, _SAMPLE, (source_id, count))
 
     def undescribed(self, source_id: str, *, after: bytes | None = None, limit: int = 1000) -> Sequence[AssetState]:
         """See `MediaStateStore`. The order is that of a scan."""
-        source = to_sql(source_id)
+        source = source_id
         path, name = (b"", b"") if after is None else place(after)
         found = self._states(source_id, _UNDESCRIBED_IN_DIRECTORY, (source, path, limit, name))
         if len(found) < limit:
@@ -159,7 +158,7 @@ class Absences(KnownAssets):
         if not diff.unchanged:
             return diff
         rows = self.database.execute(
-            _MARKED, (to_sql(page.source_id), directory, page.rows[0][0], page.rows[-1][0])
+            _MARKED, (page.source_id, directory, page.rows[0][0], page.rows[-1][0])
         )  # fmt: skip
         marked = {name for (name,) in rows}
         marked.difference_update(each.name for each in (*diff.new, *diff.changed))
@@ -198,7 +197,7 @@ class Absences(KnownAssets):
         self.ahead.drop()
 
     def _move(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:
-        source = to_sql(source_id)
+        source = source_id
         (old_path, old_name), (path, name) = place(asset_id), place(to.asset_id)
         execute = self.database.execute
         if not execute(_KNOWN_AT, (source, old_path, old_name)):
@@ -221,4 +220,4 @@ class Absences(KnownAssets):
         return True
 
     def _states(self, source_id: str, sql: str, params: Row) -> Sequence[AssetState]:
-        return tuple(asset_state(source_id, row, from_sql=from_sql) for row in self.database.execute(sql, params))
+        return tuple(asset_state(source_id, row) for row in self.database.execute(sql, params))

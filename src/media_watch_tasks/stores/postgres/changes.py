@@ -12,7 +12,6 @@ from media_watch_tasks.stores.postgres.change_numbers import LATEST_CHANGE
 from media_watch_tasks.stores.postgres.directory_rows import BELOW, SOURCE, range_below
 from media_watch_tasks.stores.postgres.known_assets import ASSET_COLUMNS, ASSET_METADATA
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
-from media_watch_tasks.stores.postgres.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.relational.asset_rows import asset_change
 from media_watch_tasks.stores.relational.path_codec import from_order_key
 
@@ -75,8 +74,8 @@ class Changes(SharesDatabase, ChangeFeed, Bookmarks, CountsByDirectory):
         if source_id is None:
             rows = self.database.execute(_OF_ALL, params)
         else:
-            rows = self.database.execute(_OF_SOURCE, (*params, to_sql(source_id)))
-        return tuple(asset_change(row, from_sql=from_sql) for row in rows)
+            rows = self.database.execute(_OF_SOURCE, (*params, source_id))
+        return tuple(asset_change(row) for row in rows)
 
     def last_sequence(self) -> int:
         """See `ChangeFeed`; of the changes that `changes_since` yields."""
@@ -84,7 +83,7 @@ class Changes(SharesDatabase, ChangeFeed, Bookmarks, CountsByDirectory):
 
     def bookmark(self, reader: str) -> Mapping[str, Any] | None:
         """See `Bookmarks`."""
-        rows = self.database.execute(_BOOKMARK, (to_sql(reader),))
+        rows = self.database.execute(_BOOKMARK, (reader,))
         if not rows:
             return None
         state: dict[str, Any] = json.loads(rows[0][0])
@@ -92,12 +91,12 @@ class Changes(SharesDatabase, ChangeFeed, Bookmarks, CountsByDirectory):
 
     def save_bookmark(self, reader: str, state: Mapping[str, Any]) -> None:
         """See `Bookmarks`."""
-        values = (to_sql(reader), json.dumps(dict(state), sort_keys=True))
+        values = (reader, json.dumps(dict(state), sort_keys=True))
         self.database.run(lambda: self.database.execute(_SAVE_BOOKMARK, values), durable=True)
 
     def directory_totals(self, source_id: str, below: bytes = b"") -> Iterator[DirectoryTotals]:
         """See `CountsByDirectory`."""
-        source = to_sql(source_id)
+        source = source_id
         if below:
             rows = self.database.execute(_TOTALS_BELOW, (source, *range_below(below)))
         else:

@@ -84,17 +84,20 @@ class Connection:
 
     def execute(self, sql: str, params: Parameters = ()) -> list[Row]:
         """Run one statement and return all its rows; raises the driver's errors."""
-        cursor = self._cursor.execute(translate(sql), params)
+        sql, used = translate(sql)
+        cursor = self._cursor.execute(sql, params if used is None else [params[at] for at in used])
         rows: list[Row] = cursor.fetchall() if cursor.description is not None else []
         return rows
 
     def write(self, sql: str, params: Parameters = ()) -> int:
         """Run one writing statement; the number of rows it wrote; raises the driver's errors."""
-        return int(self._cursor.execute(translate(sql), params).rowcount)
+        sql, used = translate(sql)
+        return int(self._cursor.execute(sql, params if used is None else [params[at] for at in used]).rowcount)
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Run a writing statement for each row, without waiting for each answer; raises the driver's errors."""
-        self._cursor.executemany(translate(sql), rows)
+        sql, used = translate(sql)
+        self._cursor.executemany(sql, rows if used is None else [[row[at] for at in used] for row in rows])
 
     def command(self, sql: str) -> str | None:
         """Run commands without parameters in one round trip; the first value of the last; raises the driver's errors."""

@@ -8,7 +8,7 @@ because all share one write-ahead log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from os import getpid
 from typing import NoReturn, Self, TypeVar
@@ -86,9 +86,20 @@ class Database:
         """Run one writing statement; the number of rows it wrote. Inside a `transaction` only."""
         return self._own().write(sql, params)
 
-    def enter(self, gate: Gate) -> None:
-        """Wait in the gate of the queue; inside a `transaction` only."""
-        self._own().enter(gate)
+    def require_alone(self) -> None:
+        """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
+        self._own().require_alone()
+
+    @property
+    def is_alone(self) -> bool:
+        """True if this thread's transaction stands in the gate alone."""
+        current = self._current.transaction
+        return current is not None and current.is_alone
+
+    @staticmethod
+    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[list[bytes]]]:
+        """An SQL term that holds where the column is one of these BLOBs, and its parameters."""
+        return f"{column} = ANY (?::bytea[])", (list(blobs),)
 
     def transaction(self, *, durable: bool = False, gate: Gate = Gate.NONE) -> AbstractContextManager[None]:
         """Everything this thread executes inside commits together at the end, or is rolled back by an exception.

@@ -6,13 +6,14 @@ Statements that both databases run are written for SQLite and translated here, o
 |---|---|---|
 | `?`, `?3` | `$1`, `$3` | parameters; a statement numbers all of them or none |
 | `IN (SELECT value FROM json_each(?))` | `= ANY (translate(?, '[]', '{}')::bigint[])` | a JSON array of numbers |
+| `tag IN (SELECT value FROM json_each(?))` | `tag IN (SELECT json_array_elements_text(?::json))` | one of texts |
 
 What no translation bridges has SQL of its own in this folder:
 
 * **Who writes.** SQLite has one writer at a time, from BEGIN IMMEDIATE on. Here any number of transactions write at
   once: see `gate`. What is taken from the queue is locked by FOR UPDATE SKIP LOCKED.
 * **Ids** come from identity columns instead of max(id) + 1: they grow, with gaps, and not in the order of commits.
-* **Text** holds neither NUL nor lone surrogates: see `text_codec`. SQLite keeps such a text as a BLOB.
+* **Text** holds neither NUL nor lone surrogates: see `_texts`. SQLite keeps a text with lone surrogates as a BLOB.
 * **Synced commits.** SQLite: another connection with synchronous=FULL. Here: synchronous_commit, set for the
   transaction.
 * **Time** of leases: SQLite has the boot clock of its machine, here it is the server's clock: see `server_clock`.
@@ -25,20 +26,39 @@ What no translation bridges has SQL of its own in this folder:
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Iterable
+from functools import lru_cache
 from itertools import count
 
-__all__ = ["translate"]
+__all__ = ["numbers", "translate"]
 
-_NUMBERED = re.compile(r"\?(\d+)")
-_LIST = re.compile(r"IN \(SELECT value FROM json_each\((\$\d+)\)\)")
+_MARK = re.compile(r"\?(\d*)")
+_NUMBERS = re.compile(r"IN \(SELECT value FROM json_each\((\$\d+)\)\)")
+_TAGS = re.compile(r"tag IN \(SELECT value FROM json_each\((\$\d+)\)\)")
 
 
-@cache
-def translate(sql: str) -> str:
-    """The statement as PostgreSQL takes it. One that has `$1` already is left as it is."""
-    if "?" not in sql:
-        return sql
-    numbers = count(1)
-    sql = _NUMBERED.sub(r"$\1", sql) if _NUMBERED.search(sql) else re.sub(r"\?", lambda _: f"${next(numbers)}", sql)
-    return _LIST.sub(r"= ANY (translate(\1, '[]', '{}')::bigint[])", sql)
+@lru_cache(4_096)
+def translate(sql: str) -> tuple[str, tuple[int, ...] | None]:
+    """The statement as PostgreSQL takes it, and which parameters it uses, in order; None: all of them as they are.
+
+    A statement that has `$1` already is left as it is.
+    """
+    marks = _MARK.findall(sql)
+    if not marks:
+        return sql, None
+    used: tuple[int, ...] | None = None
+    if any(marks):
+        # The server refuses parameters that are used nowhere.
+        used = tuple(sorted({int(mark) - 1 for mark in marks}))
+        place = {str(number + 1): f"${at}" for at, number in enumerate(used, 1)}
+        sql = _MARK.sub(lambda found: place[found[1]], sql)
+    else:
+        places = count(1)
+        sql = _MARK.sub(lambda _: f"${next(places)}", sql)
+    sql = _TAGS.sub(r"tag IN (SELECT json_array_elements_text(\1::json))", sql)
+    return _NUMBERS.sub(r"= ANY (translate(\1, '[]', '{}')::bigint[])", sql), used
+
+
+def numbers(values: Iterable[int | None]) -> str:
+    """A parameter for a column of numbers: psycopg sends a list of them by the size of one, whatever the others are."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

@@ -18,7 +18,11 @@ from __future__ import annotations
 import zlib
 from enum import IntEnum
 
-__all__ = ["Gate", "lock_class"]
+__all__ = ["AloneNeededError", "Gate", "lock_class"]
+
+
+class AloneNeededError(Exception):
+    """Work that was begun beside others has to be done alone: it is taken back, and done again."""
 
 
 class Gate(IntEnum):

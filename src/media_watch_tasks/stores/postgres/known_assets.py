@@ -14,7 +14,6 @@ from media_watch_tasks.stores.postgres.directory_rows import IN_ORDER, SOURCE, h
 from media_watch_tasks.stores.postgres.listings_ahead import ListingsAhead
 from media_watch_tasks.stores.postgres.schema_media import PATH_PREFIX
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
-from media_watch_tasks.stores.postgres.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.relational.asset_rows import asset_state
 
 __all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets"]
@@ -137,17 +136,17 @@ class KnownAssets(SharesDatabase):
                 [path for path, _ in places],
                 [name for _, name in places],
             )
-            for number, *row in self.database.execute(_LOOK_UP, (to_sql(source_id), *wanted)):
-                found[number] = asset_state(source_id, row, from_sql=from_sql)
+            for number, *row in self.database.execute(_LOOK_UP, (source_id, *wanted)):
+                found[number] = asset_state(source_id, row)
         return tuple(found)
 
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
         """See `MediaStateStore`. The order is that of a scan: by components of the directory, then by name."""
-        source = to_sql(source_id)
+        source = source_id
         rows = self.database.execute(_FROM_START, (source, b"", _PORTION))
         while rows:
             for row in rows:
-                yield asset_state(source_id, row, from_sql=from_sql)
+                yield asset_state(source_id, row)
             path, name = rows[-1][:2]
             rows = self.database.execute(_REST_OF_DIRECTORY, (source, path, _PORTION, name))
             if len(rows) < _PORTION:
@@ -175,7 +174,7 @@ class KnownAssets(SharesDatabase):
 
     def save_metadata(self, source_id: str, asset_id: bytes, fingerprint: Fingerprint, metadata: MediaMetadata) -> None:
         """See `MediaStateStore`. Nothing is kept of an asset that is not known, nor in place of a current version's."""
-        values = (*fingerprint, to_sql(metadata.to_json()))
+        values = (*fingerprint, metadata.to_json())
 
         def describe(known: Sequence[_Held]) -> int:
             for each in known:
@@ -187,7 +186,7 @@ class KnownAssets(SharesDatabase):
 
     def forget_seen(self, source_id: str) -> None:
         """See `MediaStateStore`. In portions: one that is cut off has forgotten a part, and its baseline."""
-        source, run, execute = to_sql(source_id), self.database.run, self.database.execute
+        source, run, execute = source_id, self.database.run, self.database.execute
         run(lambda: execute(_FORGET_BASELINE, (source,)))
         while run(lambda: execute(_FORGET, (source, _AT_ONCE)))[0][0] == _AT_ONCE:
             pass
@@ -197,7 +196,7 @@ class KnownAssets(SharesDatabase):
 
     def count_assets(self, source_id: str) -> tuple[int, int]:
         """See `MediaStateStore`."""
-        known, missing = self.database.execute(_COUNT, (to_sql(source_id),))[0]
+        known, missing = self.database.execute(_COUNT, (source_id,))[0]
         return known - missing, missing
 
     def unmark(self, source: int, directory: int, names: Sequence[bytes]) -> None:
@@ -223,7 +222,7 @@ class KnownAssets(SharesDatabase):
 
     def _hold(self, source_id: str, asset_ids: Iterable[bytes]) -> list[_Held]:
         places = [(asset_id, *place(asset_id)) for asset_id in asset_ids]
-        rows = hold_directories(self.database, to_sql(source_id), (path for _, path, _ in places))
+        rows = hold_directories(self.database, source_id, (path for _, path, _ in places))
         return sorted(_Held(*rows[path], name, asset_id) for asset_id, path, name in places if path in rows)
 
     def _write(self, source_id: str, known: Sequence[_Held], statement: str, values: Row) -> int:

@@ -22,7 +22,6 @@ from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.directory_rows import IN_ORDER, SOURCE
 from media_watch_tasks.stores.postgres.schema_media import PATH_PREFIX
-from media_watch_tasks.stores.postgres.text_codec import to_sql
 
 __all__ = ["ListingsAhead"]
 
@@ -94,11 +93,11 @@ class ListingsAhead:
                 self._run.dropped.update(paths)
 
     def _one(self, source_id: str, path: bytes) -> Row | None:
-        rows = self._database.execute(_ONE, (to_sql(source_id), path))
+        rows = self._database.execute(_ONE, (source_id, path))
         return rows[0][1:] if rows else None
 
     def _read(self, source_id: str, path: bytes, *, length: int, read_ns: int, drops: int) -> Row | None:
-        rows = self._database.execute(_RUN, (to_sql(source_id), path, length))
+        rows = self._database.execute(_RUN, (source_id, path, length))
         found = {each: tuple(row) for each, *row in rows}
         last = rows[-1][0] if len(rows) == length else None
         run = _Run(source_id, path, last, found, read_ns, length)

@@ -12,6 +12,7 @@ from media_watch_tasks.errors import SchemaTooNewError, StoreError
 from media_watch_tasks.stores.postgres.connection import quoted
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import lock_class
+from media_watch_tasks.stores.postgres.permits import PERMIT_SCHEMA
 from media_watch_tasks.stores.postgres.schema_media import MEDIA_SCHEMA
 from media_watch_tasks.stores.postgres.schema_tasks import TASK_SCHEMA
 
@@ -20,7 +21,7 @@ __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate", "schema_version"]
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*MEDIA_SCHEMA, *TASK_SCHEMA),)
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*MEDIA_SCHEMA, *TASK_SCHEMA, *PERMIT_SCHEMA),)
 """The statements that lead from version n to n + 1. An entry never changes once it was released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

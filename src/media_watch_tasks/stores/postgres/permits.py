@@ -15,7 +15,6 @@ from media_watch_tasks.errors import StoreError
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import lock_class
-from media_watch_tasks.stores.postgres.text_codec import to_sql
 from media_watch_tasks.stores.turns import next_turn
 
 __all__ = ["PERMIT_SCHEMA", "PostgresPermits"]
@@ -58,7 +57,7 @@ class PostgresPermits(Permits):
 
     def take_turn(self, name: str, *, turns: int, per_ns: int, longest_ns: int) -> tuple[bool, int]:
         """See `Permits`."""
-        key = to_sql(name)
+        key = name
 
         def reserve() -> tuple[bool, int]:
             self._database.execute(_FIRST, (key,))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from media_watch_tasks.model.sources import ScanLease
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
-from media_watch_tasks.stores.postgres.text_codec import to_sql
 
 __all__ = ["ScanLeases"]
 
@@ -37,27 +36,27 @@ class ScanLeases(SharesDatabase):
     def acquire_scan(self, source_id: str, *, owner: str, lease_ns: int) -> ScanLease | None:
         """See `MediaStateStore`. `owner` is kept for people; the same owner is refused like any other."""
         now, boot = self.clock.boot_ns(), self.clock.boot_id()
-        values = (to_sql(source_id), to_sql(owner), boot, now + lease_ns, now)
+        values = (source_id, owner, boot, now + lease_ns, now)
         rows = self.database.run(lambda: self.database.execute(_ACQUIRE, values))
         return ScanLease(source_id, rows[0][0]) if rows else None
 
     def extend_scan(self, lease: ScanLease, *, lease_ns: int) -> bool:
         """See `MediaStateStore`."""
         ends = self.clock.boot_ns() + lease_ns
-        values = (self.clock.boot_id(), ends, to_sql(lease.source_id), lease.token)
+        values = (self.clock.boot_id(), ends, lease.source_id, lease.token)
         return bool(self.database.run(lambda: self.database.execute(_EXTEND, values)))
 
     def release_scan(self, lease: ScanLease) -> None:
         """See `MediaStateStore`."""
-        self.database.run(lambda: self.database.execute(_RELEASE, (to_sql(lease.source_id), lease.token)))
+        self.database.run(lambda: self.database.execute(_RELEASE, (lease.source_id, lease.token)))
 
     def release_scans_of(self, owners: Sequence[str]) -> None:
         """Give back the leases of owners that are known to be dead; inside a transaction."""
         if owners:
-            self.database.execute(_RELEASE_OF, ([to_sql(owner) for owner in owners],))
+            self.database.execute(_RELEASE_OF, ([owner for owner in owners],))
 
     def held_source(self, lease: ScanLease) -> int | None:
         """The row id of the source if the lease is held, else None; inside a transaction it stays so."""
         statement = _HOLD if self.database.in_transaction else _HELD
-        rows = self.database.execute(statement, (to_sql(lease.source_id), lease.token))
+        rows = self.database.execute(statement, (lease.source_id, lease.token))
         return rows[0][0] if rows else None

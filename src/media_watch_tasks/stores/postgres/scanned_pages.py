@@ -8,7 +8,6 @@ from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
 from media_watch_tasks.stores.postgres.absences import Absences
 from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.scan_leases import ScanLeases
-from media_watch_tasks.stores.postgres.text_codec import to_sql
 from media_watch_tasks.stores.relational.asset_rows import listing_from_row
 from media_watch_tasks.stores.relational.page_difference import beyond_64_bits, name_on_page, page_difference
 from media_watch_tasks.stores.relational.page_digest import listing_digest
@@ -108,7 +107,7 @@ class ScannedPages(ScanLeases, Absences):
             if absent:
                 self.mark_absent(source, record)
             if record.checkpoint is not None:
-                self.database.execute(_WRITE_CHECKPOINT, (source, to_sql(record.checkpoint)))
+                self.database.execute(_WRITE_CHECKPOINT, (source, record.checkpoint))
             return True
 
         return self.database.run(write)

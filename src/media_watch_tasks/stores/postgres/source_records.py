@@ -10,7 +10,6 @@ from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.sources import ScanLease, SourceState
 from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.scan_leases import ScanLeases
-from media_watch_tasks.stores.postgres.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.relational.source_rows import SOURCE_COLUMNS, sources_from_rows
 
 __all__ = ["SourceRecords"]
@@ -52,7 +51,7 @@ class SourceRecords(ScanLeases):
 
     def source(self, source_id: str) -> SourceState:
         """See `MediaStateStore`."""
-        states = self._read(" WHERE source_id = $1", (to_sql(source_id),))
+        states = self._read(" WHERE source_id = $1", (source_id,))
         return states[0] if states else SourceState(source_id=source_id)
 
     def sources(self) -> Sequence[SourceState]:
@@ -62,18 +61,18 @@ class SourceRecords(ScanLeases):
     def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
         """See `MediaStateStore`."""
         values = (
-            to_sql(state.source_id),
+            state.source_id,
             state.baseline.value,
             json.dumps(sorted(state.destinations)),
             *_identity_columns(state.identity),
-            to_sql(state.filter_spec),
-            to_sql(state.checkpoint),
+            state.filter_spec,
+            state.checkpoint,
             state.scans,
             state.last_complete_ns,
             state.last_full_ns,
             state.scans_since_full,
             state.stamps_lie,
-            to_sql(state.quarantine),
+            state.quarantine,
             state.quarantine_scan,
         )
         owed = sorted(order_key(directory) for directory in state.owed)
@@ -90,14 +89,14 @@ class SourceRecords(ScanLeases):
 
     def save_identity(self, source_id: str, identity: RootIdentity) -> None:
         """See `MediaStateStore`."""
-        values = (to_sql(source_id), *_identity_columns(identity))
+        values = (source_id, *_identity_columns(identity))
         self.database.run(lambda: self.database.execute(_WRITE_IDENTITY, values))
 
     def _read(self, where: str = "", params: Row = ()) -> list[SourceState]:
-        return sources_from_rows(self.database.execute(_READ + where, params), from_sql=from_sql)
+        return sources_from_rows(self.database.execute(_READ + where, params))
 
 
 def _identity_columns(identity: RootIdentity | None) -> tuple[str | None, str | None, bool | None]:
     if identity is None:
         return None, None, None
-    return to_sql(identity.strong), to_sql(identity.weak), identity.file_ids_stable
+    return identity.strong, identity.weak, identity.file_ids_stable

@@ -8,8 +8,10 @@ from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.media_state_store import PostgresMediaStateStore
 from media_watch_tasks.stores.postgres.migrations import migrate
+from media_watch_tasks.stores.postgres.permits import PostgresPermits
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.server_clock import ServerClock
+from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 
 __all__ = ["PostgresStores"]
 
@@ -44,6 +46,8 @@ class PostgresStores:
             migrate(self.database)
             clock = clock or ServerClock(self.database)
             self.media_state = PostgresMediaStateStore(self.database, clock)
+            self.permits = PostgresPermits(self.database, clock)
+            self.tasks = PostgresTaskStore(self.database, clock, on_end=self.media_state.release_scans_of)
         except BaseException:
             self.database.close()
             raise
@@ -61,6 +65,8 @@ class PostgresStores:
 
     def close(self) -> None:
         """Let go of the workers of this process and close the connections. A second call does nothing."""
+        self.permits.close()
+        self.tasks.close()
         self.database.close()
 
     def __enter__(self) -> Self:

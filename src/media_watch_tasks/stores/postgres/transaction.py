@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 from media_watch_tasks.errors import StoreError
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
 from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_conflict
-from media_watch_tasks.stores.postgres.gate import Gate
+from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 
 __all__ = ["Current", "RepeatableError", "Transaction"]
@@ -56,6 +56,16 @@ class Transaction(AbstractContextManager[None]):
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Run a writing statement for each row."""
         self._do(lambda: self._connection.executemany(sql, rows))
+
+    def require_alone(self) -> None:
+        """Raise `AloneNeededError` unless this transaction stands in the gate alone."""
+        if not self.is_alone:
+            raise AloneNeededError
+
+    @property
+    def is_alone(self) -> bool:
+        """True if nobody else stands in the gate."""
+        return self._gate is Gate.ALONE
 
     def enter(self, gate: Gate) -> None:
         """Wait in the gate, unless this transaction stands there already."""

@@ -17,8 +17,12 @@ __all__ = ["LISTING_COLUMNS", "asset_change", "asset_state", "listing_from_row"]
 LISTING_COLUMNS = "l.mtime_ns, l.ctime_ns, l.file_id, l.since_ns, l.trusted, l.children"
 
 
-def asset_state(source_id: str, row: Sequence[Any], *, from_sql: Callable[[Any], Any]) -> AssetState:
-    """From the path of the directory, the name and `ASSET_COLUMNS`; `from_sql` reads a text."""
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a text or None
+    return value
+
+
+def asset_state(source_id: str, row: Sequence[Any], *, from_sql: Callable[[Any], Any] = _plain) -> AssetState:
+    """From the path of the directory, the name and `ASSET_COLUMNS`; `from_sql` reads a text where the driver does not."""
     path, name, size, mtime_ns, file_id, unchanged_since, first_seen, missing_since, baseline, *described = row
     meta_size, meta_mtime, text = described
     return AssetState(
@@ -35,7 +39,7 @@ def asset_state(source_id: str, row: Sequence[Any], *, from_sql: Callable[[Any],
     )
 
 
-def asset_change(row: Sequence[Any], *, from_sql: Callable[[Any], Any]) -> AssetChange:
+def asset_change(row: Sequence[Any], *, from_sql: Callable[[Any], Any] = _plain) -> AssetChange:
     """From the sequence, the source's id and what `asset_state` takes; a tombstone has NULL for a size."""
     sequence, source, path, name, size, *_ = row
     source_id: str = from_sql(source)

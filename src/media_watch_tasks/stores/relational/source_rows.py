@@ -18,8 +18,12 @@ SOURCE_COLUMNS = """
 """
 
 
-def sources_from_rows(rows: Sequence[tuple[Any, ...]], *, from_sql: Callable[[Any], Any]) -> list[SourceState]:
-    """From rows of the id of the row, `SOURCE_COLUMNS` and the path of an owed directory; `from_sql` reads a text."""
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a text or None
+    return value
+
+
+def sources_from_rows(rows: Sequence[tuple[Any, ...]], *, from_sql: Callable[[Any], Any] = _plain) -> list[SourceState]:
+    """From rows of the id of the row, `SOURCE_COLUMNS` and the path of an owed directory; `from_sql` reads a text where the driver does not."""
     owed: dict[int, set[bytes]] = {}
     records: dict[int, tuple[Any, ...]] = {}
     for source, *record, path in rows:

@@ -10,36 +10,46 @@ from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.model.tasks import ClaimRequest
 from media_watch_tasks.stores.sqlite.task_names import Names
 
-__all__ = ["TAKE_CHOSEN", "ClaimPlan", "Probe", "plan_for"]
+__all__ = ["TAKE_CHOSEN", "TAKE_CHOSEN_LOCKED", "ClaimPlan", "Probe", "plan_for"]
 
 _ORDER = "ORDER BY priority DESC, due_ns, id"
+_COLUMNS = "SELECT priority, due_ns, id"
 _TERMS = 400
 """SQLite joins at most 500 selects into one."""
 
 # Numbered parameters, the same in every statement that picks: 1 limit, 2 worker, 3 floor, 4 JSON array of tags,
 # 5 the suspect of a pause.
-_NOT_IN_THIS_RUN = " AND NOT (token > ?3 AND worker IS ?2)"
+_NOT_IN_THIS_RUN = " AND NOT (token > ?3 AND coalesce(worker, 0) = ?2)"
 _TAGGED = " AND EXISTS (SELECT 1 FROM task_tag WHERE task_id = task.id AND tag IN (SELECT value FROM json_each(?4)))"
-_NOT_THE_SUSPECT = " AND id IS NOT ?5"
+_NOT_THE_SUSPECT = " AND id <> coalesce(?5, 0)"
 
 # Further ones: 6 the least token, 7 boot, 8 end of the lease, 9 whether the attempt is counted (0 or 1), 10 now,
 # 11 the version of the small tables that the choice rests on. A token is higher than all that the task ever had: that
 # alone makes an old one void, so no counter has to be written with each claim.
 _TAKE = """
-UPDATE task SET phase = 4, state = 2, wait = NULL, token = max(token + 1, ?6), worker = ?2, boot = ?7, lease_end = ?8,
+UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?6 THEN ?6 ELSE token + 1 END, worker = ?2, boot = ?7, lease_end = ?8,
     begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
 WHERE id IN ({ids}) AND (SELECT names_version FROM task_store) = ?11
 RETURNING id, lane, asset_id, size, mtime_ns, key, priority, tags, due_ns, enqueued_ns, live_since_ns, attempts,
     crashes, begins, error, resume_state, token
 """
+_LOCK = " FOR UPDATE SKIP LOCKED"
+"""Where there are many writers: a row that another one is about to take is passed over."""
 TAKE_CHOSEN = _TAKE.format(ids="SELECT value FROM json_each(?1)")
 """UPDATE that claims the tasks of a JSON array of ids, which takes the place of the limit."""
+_TAKE_LOCKED = _TAKE.replace("id IN ({ids})", "id = ANY (ARRAY({ids}))")
+"""The same where there are many writers: the choice locks what it takes, and is made once."""
+TAKE_CHOSEN_LOCKED = _TAKE_LOCKED.format(
+    ids="SELECT id FROM task WHERE id IN (SELECT value FROM json_each(?1)) AND phase IN (0, 1)" + _LOCK
+)
 
 # Parameters: 1 now, 2 the latest due time there can be, 3 boot, 4 now by the boot clock, 5 the asking worker.
 _LOOK = """
 SELECT names_version,
-    EXISTS (SELECT 1 FROM task WHERE phase = 4 AND (boot, lease_end) <= (?3, ?4) AND worker IS NOT ?5),
-    EXISTS (SELECT 1 FROM task WHERE phase = 3),
+    EXISTS (SELECT 1 FROM task WHERE phase = 4 AND (boot, lease_end) <= (?3, ?4) AND worker <> ?5),
+    EXISTS (SELECT 1 FROM task AS b WHERE b.phase = 3 AND NOT EXISTS (
+        SELECT 1 FROM task AS c WHERE c.route = b.route AND c.asset_id = b.asset_id AND c.slot = 0
+    )),
     EXISTS (SELECT 1 FROM task WHERE phase = 1 AND lane IN ({lanes}) AND due_ns <= ?1),
     EXISTS (SELECT 1 FROM task WHERE phase = 1 AND lane IN ({lanes}) AND due_ns > ?2)
 FROM task_store
@@ -86,19 +96,19 @@ class ClaimPlan:
         return self.made_ns <= now_ns and (self.until_ns is None or now_ns < self.until_ns)
 
 
-def plan_for(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
-    """The plan for requests like this one."""
+def plan_for(names: Names, request: ClaimRequest, now_ns: int, *, locking: bool = False) -> ClaimPlan:
+    """The plan for requests like this one. `locking`: the database has many writers."""
     kind = (
         *(request.routes, request.unmet, request.force, request.alone),
         *(request.floor is None, not request.tags),
     )
     plan = names.plans.get(kind)
     if not isinstance(plan, ClaimPlan) or not plan.holds_at(now_ns):
-        plan = names.plans[kind] = _make(names, request, now_ns)
+        plan = names.plans[kind] = _make(names, request, now_ns, locking=locking)
     return plan
 
 
-def _make(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
+def _make(names: Names, request: ClaimRequest, now_ns: int, *, locking: bool) -> ClaimPlan:
     free: list[int] = []
     half_open: dict[str, list[int]] = {}
     pauses: dict[str, Pause] = {}
@@ -118,7 +128,7 @@ def _make(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
         look=_LOOK.format(lanes=_listed(lanes)),
         promote=_PROMOTE,
         pull_in=_PULL_IN.format(lanes=_listed(lanes)),
-        take=_TAKE.format(ids=f"SELECT id FROM ({picks[0]})") if len(picks) == 1 and not half_open else None,  # noqa: S608
+        take=None if half_open or len(picks) != 1 else _take(picks[0], locking=locking),
         picks=picks,
         probes=tuple(
             Probe(
@@ -132,6 +142,13 @@ def _make(names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
         made_ns=now_ns,
         until_ns=names.pauses.next_change_ns(now_ns),
     )
+
+
+def _take(pick: str, *, locking: bool) -> str | None:
+    """The claim by one statement; None where rows of several lanes would be locked, more than are taken."""
+    if not locking:
+        return _TAKE.format(ids=f"SELECT id FROM ({pick}) AS best")  # noqa: S608 - of the plan
+    return None if " UNION " in pick else _TAKE_LOCKED.format(ids=pick.replace(_COLUMNS, "SELECT id", 1) + _LOCK)
 
 
 def _busy(names: Names, destination_id: str) -> str:
@@ -148,12 +165,12 @@ def _picks(lanes: Collection[int], request: ClaimRequest, *, narrow: str = "") -
     if request.tags:
         narrow += _TAGGED
     selects = [
-        f"SELECT priority, due_ns, id FROM task WHERE {place} AND lane = {lane}{narrow} {_ORDER} LIMIT ?1"  # noqa: S608 - numbers
+        f"{_COLUMNS} FROM task WHERE {place} AND lane = {lane}{narrow} {_ORDER} LIMIT ?1"
         for place in places
         for lane in lanes
     ]
     if len(selects) > 1:
-        selects = [f"SELECT * FROM ({select})" for select in selects]  # noqa: S608 - as above
+        selects = [f"SELECT * FROM ({select}) AS lane_{place}" for place, select in enumerate(selects)]  # noqa: S608 - as above
     return tuple(
         " UNION ALL ".join(selects[start : start + _TERMS]) + (f" {_ORDER} LIMIT ?1" if len(selects) > 1 else "")
         for start in range(0, len(selects), _TERMS)
@@ -161,4 +178,4 @@ def _picks(lanes: Collection[int], request: ClaimRequest, *, narrow: str = "") -
 
 
 def _listed(lanes: Collection[int]) -> str:
-    return ", ".join(map(str, lanes))
+    return ", ".join(map(str, lanes)) or "NULL"

@@ -22,23 +22,19 @@ from media_watch_tasks.stores.sqlite.task_codec import (
 )
 from media_watch_tasks.stores.sqlite.task_core import Again, End, Held, TaskCore
 from media_watch_tasks.stores.sqlite.task_names import Names
-from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
 from media_watch_tasks.stores.sqlite.text_codec import from_sql
+from media_watch_tasks.stores.sqlite.worker_records import WorkerRecords
 
 __all__ = ["TaskClaim"]
 
 _BEGIN = """
-UPDATE task SET attempts = attempts + (begun = 0), begins = begins + (begun = 0), begun = 1
+UPDATE task SET attempts = attempts + 1 - begun, begins = begins + 1 - begun, begun = 1
 WHERE id = ? AND token = ? AND phase = 4
 RETURNING id
 """
 _BACKOFF = wait_number(WaitReason.BACKOFF)
 _PORTION = 1_000
 """So many tasks of a lane are promoted at a time at most: no claim pays for the backlog of a night."""
-_LOCKS_EVERY_NS = NANOSECONDS // 20
-"""How often the lock files of the other workers are tried."""
-_LOOK_EVERY_NS = NANOSECONDS // 1000
-"""How often the queue is brought up to date while there are tasks to claim."""
 
 
 class _Looked(NamedTuple):
@@ -53,8 +49,15 @@ class _Looked(NamedTuple):
 class TaskClaim:
     """`claim_batch`, `begin`, `take_back`. Every method needs a transaction."""
 
+    take_chosen = TAKE_CHOSEN
+    """UPDATE that claims tasks by their ids."""
+    locks_every_ns = NANOSECONDS // 20
+    """How often the locks of the other workers are tried."""
+    look_every_ns = NANOSECONDS // 1000
+    """How often the queue is brought up to date while there are tasks to claim."""
+
     def __init__(
-        self, core: TaskCore, workers: TaskWorkers, *, dead_after: int, crash_backoff_ns: Sequence[int]
+        self, core: TaskCore, workers: WorkerRecords, *, dead_after: int, crash_backoff_ns: Sequence[int]
     ) -> None:
         self._core = core
         self._workers = workers
@@ -73,7 +76,7 @@ class TaskClaim:
         self._void_dead_workers()
         now = self._core.clock.now_ns()
         names = self._core.names.latest_known()
-        plan = plan_for(names, request, now)
+        plan = self.plan(names, request, now)
         rows = self._take(plan, names, request, worker, now) if self._is_up_to_date(plan, now) else []
         if not rows:
             plan, names = self._bring_up_to_date(request, worker)
@@ -103,14 +106,18 @@ class TaskClaim:
 
     # ---- before the choice
 
+    def plan(self, names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
+        """The plan for requests like this one."""
+        return plan_for(names, request, now_ns)
+
     def _is_up_to_date(self, plan: ClaimPlan, now_ns: int) -> bool:
         """True if the queue was brought up to date for this plan a moment ago: no clock has moved on by more."""
         clock, looked = self._core.clock, self._looked
         return (
             looked is not None
             and looked.plan is plan
-            and 0 <= now_ns - looked.now_ns < _LOOK_EVERY_NS
-            and 0 <= clock.boot_ns() - looked.boot_ns < _LOOK_EVERY_NS
+            and 0 <= now_ns - looked.now_ns < self.look_every_ns
+            and 0 <= clock.boot_ns() - looked.boot_ns < self.look_every_ns
             and clock.boot_id() == looked.boot_id
         )
 
@@ -125,7 +132,7 @@ class TaskClaim:
         while True:
             now, boot_ns = clock.now_ns(), clock.boot_ns()
             boot = core.names.boot(names)
-            plan = plan_for(names, request, now)
+            plan = self.plan(names, request, now)
             latest = now + request.longest_delay_ns
             version, lapsed, behind, due, beyond = core.database.execute(
                 plan.look, (now, latest, boot, boot_ns, worker)
@@ -134,6 +141,8 @@ class TaskClaim:
                 break
             names = core.names.at(version)
             core.end_past_pauses(names)
+        if lapsed or behind or due or beyond:
+            core.database.require_alone()
         self._looked = _Looked(plan, now, boot_ns, clock.boot_id())
         if lapsed:
             tasks = core.lapsed(names, asking=worker)
@@ -162,27 +171,39 @@ class TaskClaim:
         if plan.take is not None:
             return execute(plan.take, (*pick, *taking))
         chosen = self._choose(plan, pick)
-        return execute(TAKE_CHOSEN, (json_of_ids(chosen), *pick[1:], *taking)) if chosen else []
+        if not chosen:
+            return []
+        rows = execute(self.take_chosen, (json_of_ids(chosen), *pick[1:], *taking))
+        return rows or self._none_left(plan, names, request, worker, now_ns)
+
+    def _none_left(self, plan: ClaimPlan, names: Names, request: ClaimRequest, worker: int, now_ns: int) -> list[Row]:  # noqa: ARG002 - for databases with many writers
+        """What to claim instead, when none of the chosen tasks could be taken."""
+        return []
 
     def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None, str | None]) -> list[int]:
         execute = self._core.database.execute
-        best = [row for statement in plan.picks for row in execute(_counted(statement), (*pick, None))]
+        best = [row for statement in plan.picks for row in execute(self.counted(statement), (*pick, None))]
         for probe in plan.probes:
             if execute(probe.busy):
                 continue
             one = (1, *pick[1:], probe.pause.task_id)
             # The task that the pause was set for may be the very reason: another one is the better probe.
-            found = [row for statement in probe.another for row in execute(_counted(statement), one)]
-            found = found or [row for statement in probe.any_task for row in execute(_counted(statement), one)]
+            found = [row for statement in probe.another for row in execute(self.counted(statement), one)]
+            found = found or [row for statement in probe.any_task for row in execute(self.counted(statement), one)]
             best += sorted(found, key=_order)[:1]
         return [row[2] for row in sorted(best, key=_order)[: pick[0]]]
+
+    @staticmethod
+    def counted(pick: str) -> str:
+        """The pick with all of its parameters, whichever it uses: SQLite wants to be given no more."""
+        return f"SELECT * FROM ({pick}) WHERE ?5 IS ?5"  # noqa: S608 - of the plan
 
     # ---- taking back
 
     def _void_dead_workers(self) -> int:
         """Take back what workers hold whose processes have died, as far as their lock files say so; how many."""
         now = self._core.clock.monotonic_ns()
-        if self._locks_tried_ns is not None and now - self._locks_tried_ns < _LOCKS_EVERY_NS:
+        if self._locks_tried_ns is not None and now - self._locks_tried_ns < self.locks_every_ns:
             return 0
         self._locks_tried_ns = now
         dead = self._workers.bury_dead()
@@ -210,11 +231,6 @@ class TaskClaim:
         self._core.back(names, again)
         if any(task.behind is not None for task in tasks):
             self._core.free_behind(names)
-
-
-def _counted(pick: str) -> str:
-    """The pick with all of its parameters, whichever it uses."""
-    return f"SELECT * FROM ({pick}) WHERE ?5 IS ?5"  # noqa: S608 - of the plan
 
 
 def _order(row: Row) -> tuple[int, int, int]:

@@ -26,6 +26,7 @@ __all__ = [
     "TASK_COLUMNS",
     "UPLOADING",
     "WAITS",
+    "Digest",
     "json_of_ids",
     "progress_to_sql",
     "receipt_from_row",
@@ -60,6 +61,13 @@ _DIGEST_LENGTH = 32
 _IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 NO_TAGS: frozenset[str] = frozenset()
+
+
+class Digest(bytes):
+    """A SHA-256. SQLite keeps its 32 bytes."""
+
+    __slots__ = ()
+
 
 _OWN_COLUMNS = (
     "id, lane, asset_id, size, mtime_ns, key, phase, state, wait, priority, tags, due_ns, enqueued_ns, live_since_ns, "
@@ -102,7 +110,7 @@ def json_of_ids(ids: Collection[int]) -> str:
 
 def sha256_to_sql(sha256: str | None) -> str | bytes | None:
     """Half the space where it is what it should be: 64 lowercase hex digits."""
-    return bytes.fromhex(sha256) if sha256 is not None and _IS_SHA256(sha256) else to_sql(sha256)
+    return Digest.fromhex(sha256) if sha256 is not None and _IS_SHA256(sha256) else to_sql(sha256)
 
 
 def _sha256_from_sql(value: str | bytes | None) -> str | None:

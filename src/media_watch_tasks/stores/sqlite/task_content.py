@@ -34,7 +34,11 @@ WHERE NOT EXISTS (
 )
 """
 _BUSY = "SELECT 1 FROM content_reservation WHERE destination_id = ? AND sha256 = ? AND task_id <> ?"
-_RESERVE = "INSERT OR REPLACE INTO content_reservation VALUES (?, ?, ?, ?)"
+_RESERVE = """
+INSERT INTO content_reservation VALUES (?, ?, ?, ?)
+ON CONFLICT (task_id) DO UPDATE SET token = excluded.token, destination_id = excluded.destination_id,
+    sha256 = excluded.sha256
+"""
 
 
 class TaskContent:

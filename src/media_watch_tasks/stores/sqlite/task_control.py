@@ -69,7 +69,7 @@ class TaskControl:
         """See `TaskStore.cancel`."""
         database = self._core.database
         ended = asked = 0
-        for condition, params in conditions(selection, self._core.names.current()):
+        for condition, params in conditions(selection, self._core.names.current(), self._core.database.one_of):
             now = self._core.clock.now_ns()
             sql = _CANCEL_WAITING.format(ids=WAITING_IDS, condition=condition)
             ended += database.write(sql, (to_sql(reason), now, *params))
@@ -85,7 +85,7 @@ class TaskControl:
         wanted = "TRUE" if names_tasks else _WANTED
         rows = [
             row
-            for condition, params in conditions(selection, names)
+            for condition, params in conditions(selection, names, core.database.one_of)
             for row in core.database.execute(_TO_RETRY.format(condition=condition, wanted=wanted), params)
         ]
         now = core.clock.now_ns()
@@ -129,7 +129,7 @@ class TaskControl:
         """See `TaskStore.purge`."""
         database = self._core.database
         purged = 0
-        for condition, params in conditions(selection, self._core.names.current()):
+        for condition, params in conditions(selection, self._core.names.current(), self._core.database.one_of):
             sql = _OLD.format(condition=condition)
             while True:
                 with database.transaction():
@@ -144,12 +144,16 @@ class TaskControl:
     def _forget(self, rows: Sequence[Row]) -> None:
         database = self._core.database
         ids = json_of_ids([task_id for task_id, _ in rows])
-        database.execute(_KEEP_HIGHEST_ID, (max(task_id for task_id, _ in rows),))
+        self._keep_highest_id(max(task_id for task_id, _ in rows))
         database.execute(_FORGET_TASKS, (ids,))
         database.execute(_FORGET_RECEIPTS, (ids,))
         tagged = [(tag_to_sql(tag), task_id) for task_id, tags in rows for tag in tags_from_sql(tags)]
         if tagged:
             database.executemany(_FORGET_TAG, tagged)
+
+    def _keep_highest_id(self, task_id: int) -> None:
+        """Let no task have an id again."""
+        self._core.database.execute(_KEEP_HIGHEST_ID, (task_id,))
 
 
 def _why_not(row: Row, revived: set[tuple[int, bytes]]) -> str | None:

@@ -24,7 +24,7 @@ from media_watch_tasks.stores.sqlite.task_names import Names, TaskNames
 from media_watch_tasks.stores.sqlite.task_selection import WAITING_IDS
 from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
-__all__ = ["SUPERSEDED", "Again", "End", "Held", "TaskCore"]
+__all__ = ["RUNNING_BY_ID", "SUPERSEDED", "Again", "End", "Held", "TaskCore"]
 
 SUPERSEDED = "superseded"
 
@@ -35,8 +35,8 @@ SELECT t.id, t.token, t.route, t.lane, t.asset_id, t.tags, t.priority, t.due_ns,
 FROM task AS t
 WHERE t.phase = 4 AND
 """
-_RUNNING_BY_ID = _RUNNING + "t.id IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
-_LAPSED = _RUNNING + "(t.boot, t.lease_end) <= (?, ?) AND t.worker IS NOT ?"
+RUNNING_BY_ID = _RUNNING + "t.id IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+_LAPSED = _RUNNING + "(t.boot, t.lease_end) <= (?, ?) AND t.worker <> coalesce(?, -1)"
 _OF_WORKERS = _RUNNING + "t.worker IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
 
 _END = """
@@ -124,7 +124,7 @@ class TaskCore:
 
     def running(self, ids: Iterable[int]) -> list[Held]:
         """The running ones of these tasks."""
-        return [Held(*row) for row in self.database.execute(_RUNNING_BY_ID, (json_of_ids(list(ids)),))]
+        return [Held(*row) for row in self.database.execute(RUNNING_BY_ID, (json_of_ids(list(ids)),))]
 
     def lapsed(self, names: Names, *, asking: int | None) -> list[Held]:
         """Running tasks whose lease has ended, except those of one worker."""

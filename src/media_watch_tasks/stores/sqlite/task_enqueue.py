@@ -79,7 +79,7 @@ class TaskEnqueue:
         values = (
             *(task.route, task.asset_id, task.lane, phase, wait, task.priority, due_ns, found.size, found.mtime_ns),
             *(key, task.tags, self._core.clock.now_ns(), 0, _begun_before(versions, key)),
-            self._core.database.execute(_STATE)[0][1] + 1,
+            self._state(1)[1][0],
         )
         self._add(values, tags_from_sql(task.tags))
 
@@ -97,9 +97,8 @@ class TaskEnqueue:
 
     def _enqueue_distinct(self, tasks: Sequence[NewTask]) -> list[EnqueueResult]:
         database = self._core.database
-        version, last = database.execute(_STATE)[0]
+        version, ids = self._state(len(tasks))
         names = self._core.names.at(version)
-        ids = range(last + 1, last + 1 + len(tasks))
         rows = [(*values, task_id) for task_id, values in zip(ids, self._values(names, tasks), strict=True)]
         known = self._known(rows)
         if not known:
@@ -114,6 +113,11 @@ class TaskEnqueue:
             else EnqueueResult(EnqueueOutcome.ENQUEUED, task_id)
             for task_id, new, row in zip(ids, tasks, rows, strict=True)
         ]
+
+    def _state(self, count: int) -> tuple[int, Sequence[int]]:
+        """(the version of the small tables, the ids of as many tasks that are to be added)."""
+        version, last = self._core.database.execute(_STATE)[0]
+        return version, range(last + 1, last + 1 + count)
 
     def _known(self, rows: Sequence[_Values]) -> set[_Values]:
         """(route, asset id) of those rows of which some version is known."""

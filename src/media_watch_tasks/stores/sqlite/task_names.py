@@ -28,7 +28,11 @@ _PAUSES = "SELECT scope, value, until_ns, reason, automatic, rounds, task_id FRO
 _ADD_ROUTE = "INSERT INTO task_route (source_id, destination_id) VALUES (?, ?) RETURNING id"
 _ADD_LANE = "INSERT INTO task_lane (route, constraints) VALUES (?, ?) RETURNING id"
 _ADD_BOOT = "INSERT INTO task_boot (boot_id) VALUES (?) RETURNING id"
-_PUT_PAUSE = "INSERT OR REPLACE INTO task_pause VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PUT_PAUSE = """
+INSERT INTO task_pause VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (scope, value) DO UPDATE SET until_ns = excluded.until_ns, reason = excluded.reason,
+    automatic = excluded.automatic, rounds = excluded.rounds, task_id = excluded.task_id
+"""
 _REMOVE_PAUSE = "DELETE FROM task_pause WHERE scope = ? AND value = ?"
 _VERSIONS = 2**62
 

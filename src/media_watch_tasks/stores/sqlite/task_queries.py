@@ -16,16 +16,16 @@ from media_watch_tasks.stores.sqlite.task_selection import conditions
 __all__ = ["TaskQueries"]
 
 _TASKS = f"SELECT {TASK_COLUMNS} FROM task AS t LEFT JOIN task_receipt AS r ON r.task_id = t.id WHERE "  # noqa: S608 - a constant
-_LATEST = _TASKS + "t.slot = 2 AND t.route = ? AND t.asset_id IN ({marks})"
+_LATEST = _TASKS + "t.slot = 2 AND t.route = ? AND {assets}"
 # Each line reads one partial index, and nothing but it.
 _COUNTS = """
-SELECT lane, NULL, state, count(*) FROM task WHERE phase = 0 AND crashes < 2 GROUP BY lane, state
-UNION ALL SELECT lane, NULL, state, count(*) FROM task WHERE phase = 0 AND crashes >= 2 GROUP BY lane, state
-UNION ALL SELECT lane, NULL, state, count(*) FROM task WHERE phase = 1 GROUP BY lane, state
-UNION ALL SELECT lane, NULL, state, count(*) FROM task WHERE phase = 2 GROUP BY lane, state
-UNION ALL SELECT lane, NULL, state, count(*) FROM task WHERE phase = 3 GROUP BY lane, state
-UNION ALL SELECT lane, NULL, 2, count(*) FROM task WHERE phase = 4 GROUP BY lane
-UNION ALL SELECT NULL, route, state, count(*) FROM task WHERE phase = 5 GROUP BY route, state
+SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 0 AND crashes < 2 GROUP BY lane, state
+UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 0 AND crashes >= 2 GROUP BY lane, state
+UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 1 GROUP BY lane, state
+UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 2 GROUP BY lane, state
+UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 3 GROUP BY lane, state
+UNION ALL SELECT lane, CAST(NULL AS BIGINT), 2, count(*) FROM task WHERE phase = 4 GROUP BY lane
+UNION ALL SELECT CAST(NULL AS BIGINT), route, state, count(*) FROM task WHERE phase = 5 GROUP BY route, state
 """
 _DUE = "SELECT min(due_ns) FROM task WHERE phase = 1 AND lane = ? AND due_ns > ?"
 _HELD_BY = "SELECT id, token, cancel_reason IS NOT NULL, lane, tags FROM task WHERE phase = 4 AND worker = ?"
@@ -46,7 +46,7 @@ class TaskQueries:
         names = self._core.names.current()
         rows = [
             row
-            for condition, params in conditions(selection, names)
+            for condition, params in conditions(selection, names, self._core.database.one_of)
             for row in self._core.database.execute(
                 f"{_TASKS} {condition} AND t.id > ? ORDER BY t.id LIMIT ?", (*params, after_id, limit)
             )
@@ -65,8 +65,9 @@ class TaskQueries:
         found: dict[bytes, Task] = {}
         for start in range(0, len(wanted), _PORTION):
             portion = wanted[start : start + _PORTION]
-            sql = _LATEST.format(marks=", ".join("?" * len(portion)))
-            for task in self._as_tasks(names, self._core.database.execute(sql, (route_id, *portion))):
+            assets, values = self._core.database.one_of("t.asset_id", portion)
+            rows = self._core.database.execute(_LATEST.format(assets=assets), (route_id, *values))
+            for task in self._as_tasks(names, rows):
                 found[task.asset_id] = task
         return [found.get(asset_id) for asset_id in asset_ids]
 

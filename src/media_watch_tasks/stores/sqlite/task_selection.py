@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from media_watch_tasks.model.tasks import TaskSelection, TaskState
 from media_watch_tasks.stores.sqlite.task_codec import json_of_ids, state_number, tag_to_sql
@@ -30,8 +30,13 @@ _WAITING = frozenset({TaskState.PENDING, TaskState.FAILED})
 _LIVE = _WAITING | {TaskState.UPLOADING}
 
 
-def conditions(selection: TaskSelection, names: Names) -> Iterator[Condition]:
-    """Terms that hold for the tasks of the selection, each task in one of them: more than one for thousands of keys."""
+def conditions(
+    selection: TaskSelection, names: Names, one_of: Callable[[str, Sequence[bytes]], Condition]
+) -> Iterator[Condition]:
+    """Terms that hold for the tasks of the selection, each task in one of them: more than one for thousands of keys.
+
+    `one_of(column, blobs)` makes the term that says that a column is one of these BLOBs.
+    """
     base: list[Condition] = []
     routes = selection.routes
     if routes is not None:
@@ -45,8 +50,8 @@ def conditions(selection: TaskSelection, names: Names) -> Iterator[Condition]:
         base += _in_states(selection.states)
     if selection.tag is not None:
         base.append(("t.id IN (SELECT task_id FROM task_tag WHERE tag = ?)", (tag_to_sql(selection.tag),)))
-    for assets in _portions("t.asset_id", selection.asset_ids):
-        for keys in _portions("t.key", selection.keys):
+    for assets in _portions("t.asset_id", selection.asset_ids, one_of):
+        for keys in _portions("t.key", selection.keys, one_of):
             terms = [*base, *assets, *keys]
             yield (
                 " AND ".join(term for term, _ in terms) or "TRUE",
@@ -68,11 +73,12 @@ def _in_states(states: frozenset[TaskState]) -> Iterator[Condition]:
     yield _one_of("t.state", [state_number(state) for state in states])
 
 
-def _portions(column: str, blobs: Collection[bytes] | None) -> Iterator[Sequence[Condition]]:
+def _portions(
+    column: str, blobs: Collection[bytes] | None, one_of: Callable[[str, Sequence[bytes]], Condition]
+) -> Iterator[Sequence[Condition]]:
     if blobs is None:
         yield ()
         return
     ordered = sorted(blobs)
     for start in range(0, max(len(ordered), 1), _PORTION):
-        portion = ordered[start : start + _PORTION]
-        yield ((f"{column} IN ({', '.join('?' * len(portion))})", tuple(portion)),)
+        yield (one_of(column, ordered[start : start + _PORTION]),)

@@ -20,7 +20,7 @@ _WAITING = "SELECT id FROM task WHERE route = ? AND asset_id = ? AND slot IN (0,
 _LATEST = "SELECT id, size, mtime_ns FROM task WHERE route = ? AND asset_id = ? AND slot = 2"
 _REPLACE = "UPDATE task SET slot = NULL, counted = NULL WHERE route = ? AND asset_id = ? AND slot = 2"
 _MOVE = "UPDATE task SET asset_id = ?, key = ? WHERE id = ?"
-_OWE = "INSERT OR REPLACE INTO task_action VALUES (?, ?)"
+_OWE = "INSERT INTO task_action VALUES (?, ?) ON CONFLICT (task_id) DO UPDATE SET action = excluded.action"
 _OWED = """
 SELECT a.task_id FROM task_action AS a JOIN task AS t ON t.id = a.task_id
 WHERE t.route IN (SELECT value FROM json_each(?)) ORDER BY a.task_id LIMIT ?
@@ -31,7 +31,7 @@ SELECT min(due_ns) FROM (
     SELECT due_ns FROM task WHERE phase = 0 AND crashes < 2 AND lane IN (SELECT value FROM json_each(?1))
     UNION ALL SELECT due_ns FROM task WHERE phase = 0 AND crashes >= 2 AND lane IN (SELECT value FROM json_each(?1))
     UNION ALL SELECT due_ns FROM task WHERE phase = 1 AND lane IN (SELECT value FROM json_each(?1))
-)
+) AS due
 """
 _DELIVERED = "SELECT max(updated_ns) FROM task WHERE phase = 5 AND state = 3 AND route = ?"
 

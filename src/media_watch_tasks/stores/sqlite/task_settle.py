@@ -17,7 +17,7 @@ from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
 from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
 from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
-__all__ = ["TaskSettle"]
+__all__ = ["PROGRESS", "TaskSettle"]
 
 _EARLIER = "(SELECT e.id FROM task AS e WHERE e.route = task.route AND e.asset_id = task.asset_id AND e.slot = 2)"
 # A batch is a JSON object, {"id": token, …}, in parameter 2; one claim is id and token in parameters 2 and 3.
@@ -57,7 +57,7 @@ FROM json_each(?2) AS claim
 WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = claim.value
 RETURNING task.id
 """
-_PROGRESS = "UPDATE task SET progress = ? WHERE id = ?"
+PROGRESS = "UPDATE task SET progress = ? WHERE id = ?"
 _RESUME = "UPDATE task SET resume_state = ? WHERE id = ? AND token = ? AND phase = 4 RETURNING id"
 _BACKOFF = wait_number(WaitReason.BACKOFF)
 
@@ -102,7 +102,7 @@ class TaskSettle:
         extended = frozenset(row[0] for row in rows)
         if progress:
             known = [(progress_to_sql(progress[task_id]), task_id) for task_id in extended & progress.keys()]
-            core.database.executemany(_PROGRESS, known)
+            core.database.executemany(PROGRESS, known)
         return extended
 
     def save_resume_state(self, ref: ClaimRef, state: str | None) -> bool:
@@ -171,6 +171,8 @@ class TaskSettle:
         core = self._core
         names = core.names.current()
         running = {task.id: task for task in core.running({item.ref.task_id for item in settlements})}
+        if any(isinstance(item, Superseded) for item in settlements) or any(task.behind for task in running.values()):
+            core.database.require_alone()
         settled: dict[int, Held] = {}
         ended: list[End] = []
         again: list[Again] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
@@ -28,109 +29,95 @@ from media_watch_tasks.stores.sqlite.task_content import TaskContent
 from media_watch_tasks.stores.sqlite.task_control import TaskControl
 from media_watch_tasks.stores.sqlite.task_core import TaskCore
 from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
+from media_watch_tasks.stores.sqlite.task_names import Names
 from media_watch_tasks.stores.sqlite.task_queries import TaskQueries
 from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
 from media_watch_tasks.stores.sqlite.task_settle import TaskSettle
 from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
+from media_watch_tasks.stores.sqlite.worker_records import WorkerRecords
 
-__all__ = ["SqliteTaskStore"]
+__all__ = ["RelationalTaskStore", "SqliteTaskStore", "nobody_else"]
+
+_T = TypeVar("_T")
 
 
-def _nobody_else(_worker_ids: Sequence[str]) -> None:
+def nobody_else(_worker_ids: Sequence[str]) -> None:
     """Workers that ended held nothing but tasks."""
 
 
-class SqliteTaskStore(SharesDatabase, TaskStore):
-    """The queue of tasks, in an SQLite file. Made by `SqliteStores`.
+class RelationalTaskStore(TaskStore):
+    """What a task store does, put together from its parts, which differ from one database to another."""
 
-    Beside the database it keeps a folder with a lock file for each worker: see `worker_locks`.
-    """
+    clock: Clock
+    _core: TaskCore
+    _workers: WorkerRecords
+    _enqueue: TaskEnqueue
+    _claim: TaskClaim
+    _sequel: TaskSequel
+    _settle: TaskSettle
+    _content: TaskContent
+    _control: TaskControl
+    _queries: TaskQueries
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        dead_after: int = DEAD_AFTER,
-        crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
-        on_end: Callable[[Sequence[str]], None] = _nobody_else,
-    ) -> None:
-        """Take the database.
+    def _alone(self, work: Callable[[], _T]) -> _T:
+        """Do work that rests on more than the rows it writes, in a transaction."""
+        raise NotImplementedError
 
-        Args:
-            database: shared with the other store.
-            clock: where the store takes the time from.
-            dead_after: what `claim_batch` goes by before the first `take_back`, see there.
-            crash_backoff_ns: as `dead_after`.
-            on_end: called in the transaction in which workers end or are found dead, with their ids: they hold
-                nothing any more.
-        """
-        super().__init__(database, clock)
-        self._core = TaskCore(database, clock)
-        self._workers = TaskWorkers(self._core, on_end=on_end)
-        self._enqueue = TaskEnqueue(self._core)
-        self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
-        self._sequel = TaskSequel(self._core)
-        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
-        self._content = TaskContent(self._core)
-        self._control = TaskControl(self._core)
-        self._queries = TaskQueries(self._core)
+    def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        """Do work that, where a database has many writers, can mostly be done beside work of its kind."""
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the workers' lock files, as the end of the process would. The database is closed by its owner."""
+        """Let go of the workers' locks, as the end of the process would. The database is closed by its owner."""
         self._workers.close()
 
     # ---- workers
 
     def register_worker(self, name: str = "") -> str:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._workers.register(name)
+        return self._alone(lambda: self._workers.register(name))
 
     def unregister_worker(self, worker_id: str) -> None:
         """See `TaskStore`."""
-        with self.transaction():
-            self._workers.unregister(worker_id)
+        self._alone(lambda: self._workers.unregister(worker_id))
         self._workers.forget_lock(worker_id)
 
     # ---- the queue
 
     def enqueue_if_absent(self, tasks: Sequence[NewTask], *, durable: bool = False) -> Sequence[EnqueueResult]:
         """See `TaskStore`."""
-        with self.transaction(durable=durable):
-            return self._enqueue.enqueue(tasks)
+        return self._beside(lambda: self._enqueue.enqueue(tasks), durable=durable)
 
     def claim_batch(self, request: ClaimRequest) -> Sequence[Claim]:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._claim.claim(request)
+        return self._beside(lambda: self._claim.claim(request))
 
     def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._claim.begin(refs)
+        return self._beside(lambda: self._claim.begin(refs))
 
     def extend(
         self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None = None
     ) -> frozenset[int]:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._settle.extend(refs, lease_ns=lease_ns, progress=progress)
+        return self._beside(lambda: self._settle.extend(refs, lease_ns=lease_ns, progress=progress))
 
     def settle(
         self, settlements: Sequence[Settlement], *, durable: bool = False, then_claim: ClaimRequest | None = None
     ) -> SettleResult:
         """See `TaskStore`."""
-        with self.transaction(durable=durable):
+
+        def work() -> SettleResult:
             settled = self._settle.settle(settlements)
             claims = () if then_claim is None else self._claim.claim(then_claim)
-        return SettleResult(settled=settled, claims=claims)
+            return SettleResult(settled=settled, claims=claims)
+
+        return self._beside(work, durable=durable)
 
     def save_resume_state(self, ref: ClaimRef, state: Mapping[str, object] | None) -> bool:
         """See `TaskStore`. Raises TypeError or ValueError where the state is no JSON."""
         text = None if state is None else json.dumps(dict(state))
-        with self.transaction():
-            return self._settle.save_resume_state(ref, text)
+        return self._beside(lambda: self._settle.save_resume_state(ref, text))
 
     def interrupts(self, worker_id: str) -> Sequence[Interrupt]:
         """See `TaskStore`."""
@@ -139,8 +126,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
 
     def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None = None) -> int:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._claim.take_back(dead_after=dead_after, backoff_ns=backoff_ns, asking=asking)
+        return self._alone(lambda: self._claim.take_back(dead_after=dead_after, backoff_ns=backoff_ns, asking=asking))
 
     def last_token(self) -> int:
         """See `TaskStore`."""
@@ -150,9 +136,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """See `TaskStore`."""
         names = self._core.names.current()
         if names.pauses.past(self.clock.now_ns()):
-            with self.transaction():
-                names = self._core.names.current()
-                self._core.end_past_pauses(names)
+            names = self._alone(self._end_past_pauses)
         return self._queries.next_due_ns(names, routes)
 
     # ---- what was delivered
@@ -167,8 +151,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
 
     def reserve_content(self, ref: ClaimRef, sha256: str) -> Reservation:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._content.reserve(ref, sha256)
+        return self._alone(lambda: self._content.reserve(ref, sha256))
 
     # ---- what follows a delivery
 
@@ -178,9 +161,12 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
 
     def move(self, route: Route, asset_id: bytes, to: bytes) -> Task | None:
         """See `TaskStore`."""
-        with self.transaction():
+
+        def work() -> Task | None:
             moved = self._sequel.move(route, asset_id, to)
             return None if moved is None else self._queries.delivered(route, (to,))[0]
+
+        return self._alone(work)
 
     def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """See `TaskStore`."""
@@ -189,8 +175,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
 
     def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
         """See `TaskStore`."""
-        with self.transaction():
-            self._sequel.finish_action(task_id)
+        self._beside(lambda: self._sequel.finish_action(task_id))
 
     def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
         """See `TaskStore`."""
@@ -200,23 +185,19 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
 
     def cancel(self, selection: TaskSelection, *, reason: str = "user") -> tuple[int, int]:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._control.cancel(selection, reason=reason)
+        return self._alone(lambda: self._control.cancel(selection, reason=reason))
 
     def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._control.retry(selection)
+        return self._alone(lambda: self._control.retry(selection))
 
     def pause(self, pause: Pause) -> None:
         """See `TaskStore`."""
-        with self.transaction():
-            self._control.pause(pause)
+        self._alone(lambda: self._control.pause(pause))
 
     def resume(self, scope: PauseScope, value: str = "") -> bool:
         """See `TaskStore`."""
-        with self.transaction():
-            return self._control.resume(scope, value)
+        return self._alone(lambda: self._control.resume(scope, value))
 
     def pauses(self) -> Sequence[Pause]:
         """See `TaskStore`."""
@@ -233,3 +214,53 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
         return self._control.purge(selection, before_ns=before_ns)
+
+    def _end_past_pauses(self) -> Names:
+        names = self._core.names.current()
+        self._core.end_past_pauses(names)
+        return names
+
+
+class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
+    """The queue of tasks, in an SQLite file. Made by `SqliteStores`.
+
+    Beside the database it keeps a folder with a lock file for each worker: see `worker_locks`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        dead_after: int = DEAD_AFTER,
+        crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
+        on_end: Callable[[Sequence[str]], None] = nobody_else,
+    ) -> None:
+        """Take the database.
+
+        Args:
+            database: shared with the other store.
+            clock: where the store takes the time from.
+            dead_after: what `claim_batch` goes by before the first `take_back`, see there.
+            crash_backoff_ns: as `dead_after`.
+            on_end: called in the transaction in which workers end or are found dead, with their ids: they hold
+                nothing any more.
+        """
+        super().__init__(database, clock)
+        self._core = TaskCore(database, clock)
+        self._workers = TaskWorkers(self._core, path=database.path, on_end=on_end)
+        self._enqueue = TaskEnqueue(self._core)
+        self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
+        self._sequel = TaskSequel(self._core)
+        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
+        self._content = TaskContent(self._core)
+        self._control = TaskControl(self._core)
+        self._queries = TaskQueries(self._core)
+
+    def _alone(self, work: Callable[[], _T]) -> _T:
+        with self.transaction():
+            return work()
+
+    def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        with self.transaction(durable=durable):
+            return work()

@@ -1,10 +1,16 @@
-"""Texts as SQLite takes them. File names make texts with lone surrogates, which no driver binds as text."""
+"""Texts as the drivers take them. File names make texts with lone surrogates, which no driver binds as text."""
 
 from __future__ import annotations
 
 from typing import overload
 
-__all__ = ["from_sql", "to_sql"]
+__all__ = ["OddText", "from_sql", "to_sql"]
+
+
+class OddText(bytes):
+    """A text with lone surrogates, as UTF-8 with surrogatepass. SQLite keeps it as a BLOB."""
+
+    __slots__ = ()
 
 
 @overload
@@ -12,13 +18,13 @@ def to_sql(text: str) -> str | bytes: ...
 @overload
 def to_sql(text: None) -> None: ...
 def to_sql(text: str | None) -> str | bytes | None:
-    """The text itself, or its UTF-8 with surrogatepass as a BLOB where it holds lone surrogates."""
+    """The text itself, or an `OddText` where it holds lone surrogates."""
     if text is None or text.isascii():
         return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
+        return OddText(text.encode("utf-8", "surrogatepass"))
     return text
 
 
