@@ -5,6 +5,7 @@ from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.payloads import KeepPayloads, KeptPayload, PayloadStore
+from media_watch_tasks.abc.permits import Permits
 from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import Filters, MediaScanner
@@ -51,6 +52,7 @@ __all__ = [
     "MovesRemote",
     "OpensByteSources",
     "PayloadStore",
+    "Permits",
     "Reservation",
     "Resumable",
     "Scheduler",

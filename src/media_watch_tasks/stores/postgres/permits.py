@@ -1,12 +1,13 @@
 """Permits for all machines: places are advisory locks, turns a row of a table, measured by the clock of the stores.
 
 The locks are held by a connection of their own: the server drops them when that ends, at once when the process dies,
-after half a minute of unanswered keepalives when its machine or network does. A place that was lost so, while its holder
-goes on, is taken for free: a limit may be exceeded for as long as that upload lasts.
+after half a minute of unanswered keepalives when its machine or network does. A place that was lost so while its holder
+goes on is free for others: the limit may be exceeded for as long as that upload lasts.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 
 from media_watch_tasks.abc.permits import Permits
@@ -57,13 +58,13 @@ class PostgresPermits(Permits):
 
     def take_turn(self, name: str, *, turns: int, per_ns: int, longest_ns: int) -> tuple[bool, int]:
         """See `Permits`."""
-        key = name
+        key = _key(name)
 
         def reserve() -> tuple[bool, int]:
             self._database.execute(_FIRST, (key,))
             ((reserved,),) = self._database.execute(_READ, (key,))
             now = self._clock.boot_ns()
-            turn, kept = next_turn(reserved, now_ns=now, turns=turns, per_ns=per_ns)
+            turn, kept = next_turn(reserved, now_ns=now, turns=turns, per_ns=per_ns, longest_ns=longest_ns)
             if turn - now > longest_ns:
                 return False, turn - now
             self._database.execute(_WRITE, (key, kept))
@@ -80,7 +81,7 @@ class PostgresPermits(Permits):
             self._held.clear()
 
     def _ask(self, statement: str, name: str, place: int) -> bool:
-        params = (lock_class(f"permit {name}", self._database.schema), place)
+        params = (lock_class(f"permit {_key(name)}", self._database.schema), place)
         for last in (False, True):
             if self._connection is None:
                 self._connection = self._database.connect()
@@ -93,3 +94,8 @@ class PostgresPermits(Permits):
                 self._connection = None
                 self._held.clear()
         raise AssertionError
+
+
+def _key(name: str) -> str:
+    # A name may be longer than an entry of an index, and hold what is no text of PostgreSQL.
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,8 @@
 """Permits for the processes of one machine: lock files beside the database.
 
-A place is a file, taken while its lock (flock) is held: the operating system drops it when the process dies. Turns stand
-in a file that is read and written under its lock; they are measured by the boot clock, and begin anew with each boot.
+A place is a file, taken while its lock (flock) is held: the operating system drops it when the process dies. Turns
+stand in a file that is read and written under its lock; they are measured by the boot clock, and begin anew with each
+boot.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class SqlitePermits(Permits):
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], int] = {}
         if hasattr(os, "register_at_fork"):
-            # A child of fork keeps no place alive. A callback can not be taken back: it must not keep this alive either.
+            # A child of fork keeps no place alive. A callback can not be taken back: it must not keep this alive.
             close = weakref.WeakMethod(self.close)
             os.register_at_fork(after_in_child=lambda: (method := close()) and method())
 
@@ -70,7 +71,8 @@ class SqlitePermits(Permits):
         """See `Permits`."""
         with self._alone(f"{_file_name(name)}.turns") as descriptor:
             now, boot = self._clock.boot_ns(), self._clock.boot_id()
-            turn, kept = next_turn(_read_turns(descriptor, boot), now_ns=now, turns=turns, per_ns=per_ns)
+            earlier = _read_turns(descriptor, boot)
+            turn, kept = next_turn(earlier, now_ns=now, turns=turns, per_ns=per_ns, longest_ns=longest_ns)
             if turn - now > longest_ns:
                 return False, turn - now
             written = json.dumps({"boot": boot, "turns": kept}).encode()

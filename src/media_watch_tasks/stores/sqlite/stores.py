@@ -11,6 +11,7 @@ from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore
 from media_watch_tasks.stores.sqlite.migrations import migrate
+from media_watch_tasks.stores.sqlite.permits import SqlitePermits
 from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 
 __all__ = ["SqliteStores"]
@@ -52,6 +53,7 @@ class SqliteStores:
         try:
             migrate(self.database)
             self.media_state = SqliteMediaStateStore(self.database, clock)
+            self.permits = SqlitePermits(self.database.path, clock)
             self.tasks = SqliteTaskStore(self.database, clock, on_end=self.media_state.release_scans_of)
         except BaseException:
             self.database.close()
@@ -70,6 +72,7 @@ class SqliteStores:
 
     def close(self) -> None:
         """Let go of the workers of this process and close the database. A second call does nothing."""
+        self.permits.close()
         self.tasks.close()
         self.database.close()
 
