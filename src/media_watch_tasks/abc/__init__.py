@@ -10,7 +10,7 @@ from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import Filters, MediaScanner
 from media_watch_tasks.abc.scheduler import Job, Scheduler
-from media_watch_tasks.abc.stores import MediaStateStore, Reservation, SharedTransaction, TaskStore
+from media_watch_tasks.abc.stores import KeepsTime, MediaStateStore, Reservation, SharedTransaction, TaskStore
 from media_watch_tasks.abc.uploader import (
     BatchItem,
     BatchUploader,
@@ -43,6 +43,7 @@ __all__ = [
     "FindsExisting",
     "Job",
     "KeepPayloads",
+    "KeepsTime",
     "KeptPayload",
     "LocalDestination",
     "MediaProber",

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from media_watch_tasks.abc.stores import SharedTransaction
+from media_watch_tasks.abc.stores import KeepsTime, SharedTransaction
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.postgres.database import Database
 
 __all__ = ["SharesDatabase"]
 
 
-class SharesDatabase(SharedTransaction):
+class SharesDatabase(SharedTransaction, KeepsTime):
     """A store that works on a `Database` which other stores may use too."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
-        self.clock = clock
+        self._clock = clock
+
+    @property
+    def clock(self) -> Clock:
+        """See `KeepsTime`."""
+        return self._clock
 
     def shares_with(self, other: object) -> bool:
         """True for a store on the same `Database` object."""
