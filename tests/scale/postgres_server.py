@@ -10,8 +10,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Self
+
+import psycopg
+
+from media_watch_tasks.stores.postgres.gate import lock_class
 
 __all__ = ["PostgresServer", "missing_program"]
 
@@ -19,6 +24,7 @@ __all__ = ["PostgresServer", "missing_program"]
 _DEBIAN = "/usr/lib/postgresql/*/bin"
 _FAST = ("fsync=off", "full_page_writes=off")
 _names = itertools.count(1)
+_SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
 
 
 def _program(name: str) -> str | None:
@@ -54,6 +60,20 @@ class PostgresServer:
     def new_schema(self) -> str:
         """A name that was not used before."""
         return f"t{os.getpid()}_{next(_names)}"
+
+    def sessions(self, schema: str) -> int:
+        """How many connections of the stores in this schema the server has: those that hold a worker's lock."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            rows = connection.execute(_SESSIONS, (lock_class("worker", schema) % 2**32,)).fetchall()
+        return int(rows[0][0])
+
+    def wait_for_sessions(self, schema: str, count: int) -> None:
+        """Wait until no more workers than these are present: a moment after the connections of others have ended."""
+        for _ in range(5_000):
+            if self.sessions(schema) <= count:
+                return
+            time.sleep(0.002)
+        raise AssertionError(f"more than {count} workers are present")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

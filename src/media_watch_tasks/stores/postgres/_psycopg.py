@@ -15,7 +15,6 @@ try:
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus, TransactionStatus
-    from psycopg.types.array import ListBinaryDumper
     from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 except ImportError as error:
     raise MissingDependencyError("PostgresStores", package="psycopg", extra="postgres") from error
@@ -64,7 +63,6 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
     # One type for all numbers: by default psycopg takes the smallest, and each combination is prepared apart.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
-    connection.adapters.register_dumper(list, ListBinaryDumper)
     connection.adapters.register_dumper(IntEnum, Int8BinaryDumper)
     adapt_texts(connection)
     return connection

@@ -19,6 +19,7 @@ from media_watch_tasks.stores.postgres.connection import Connection, Parameters,
 from media_watch_tasks.stores.postgres.driver_errors import as_store_error
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.postgres.pool import Pool
+from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.transaction import Current, RepeatableError, Transaction
 
 __all__ = ["Database"]
@@ -66,6 +67,15 @@ class Database:
         if getpid() != self._pid:
             self._refuse()
         return self._pool.connect()
+
+    def refuse_pooler(self) -> None:
+        """Raise `ConfigurationError` where a transaction pooler stands between this and the server."""
+        first, second = self._pool.take(), self._pool.take()
+        try:
+            refuse_transaction_pooler(first, second)
+        finally:
+            self._pool.give_back(second)
+            self._pool.give_back(first)
 
     def execute(self, sql: str, params: Parameters = ()) -> list[Row]:
         """Run one statement and return all its rows.

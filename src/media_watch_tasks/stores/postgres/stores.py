@@ -9,7 +9,6 @@ from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.media_state_store import PostgresMediaStateStore
 from media_watch_tasks.stores.postgres.migrations import migrate
 from media_watch_tasks.stores.postgres.permits import PostgresPermits
-from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.server_clock import ServerClock
 from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 
@@ -42,7 +41,7 @@ class PostgresStores:
         """
         self.database = Database(dsn, schema=schema)
         try:
-            self._refuse_pooler()
+            self.database.refuse_pooler()
             migrate(self.database)
             clock = clock or ServerClock(self.database)
             self.media_state = PostgresMediaStateStore(self.database, clock)
@@ -51,17 +50,6 @@ class PostgresStores:
         except BaseException:
             self.database.close()
             raise
-
-    def _refuse_pooler(self) -> None:
-        first = self.database.connect()
-        try:
-            second = self.database.connect()
-            try:
-                refuse_transaction_pooler(first, second)
-            finally:
-                second.close()
-        finally:
-            first.close()
 
     def close(self) -> None:
         """Let go of the workers of this process and close the connections. A second call does nothing."""

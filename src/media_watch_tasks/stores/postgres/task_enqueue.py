@@ -21,10 +21,10 @@ INSERT INTO task (id, route, asset_id, lane, phase, wait, priority, due_ns, size
 SELECT n.id, n.route, n.asset_id, n.lane, n.phase, n.wait, n.priority, n.due_ns, n.size, n.mtime_ns, n.key, n.tags,
     $12, $12, $12, 0, 0, 1, 0
 FROM (
-    SELECT nextval('task_id_seq') AS id, given.* FROM unnest(
+    SELECT coalesce(given.own_id, nextval('task_id_seq')) AS id, given.* FROM unnest(
         $1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-        $9::bigint[], $10::bytea[], $11::text[]
-    ) AS given (route, asset_id, lane, phase, wait, priority, due_ns, size, mtime_ns, key, tags)
+        $9::bigint[], $10::bytea[], $11::text[], $14::bigint[]
+    ) AS given (route, asset_id, lane, phase, wait, priority, due_ns, size, mtime_ns, key, tags, own_id)
 ) AS n
 WHERE (SELECT names_version FROM task_store) = $13
     AND NOT EXISTS (SELECT 1 FROM task AS known WHERE known.route = n.route AND known.asset_id = n.asset_id)
@@ -48,7 +48,8 @@ class PostgresTaskEnqueue(TaskEnqueue):
         if any((new.route, new.constraints) not in names.lane_of for new in tasks):
             names = self._core.names.current()
         rows = list(self._values(names, tasks))
-        values = (*_columns(rows), rows[0][11], names.version)
+        ids = self._state(len(rows))[1] if database.is_alone else [None] * len(rows)
+        values = (*_columns(rows), rows[0][11], names.version, numbers(ids))
         added = {row[:2]: row[2] for row in database.execute(_ADD_NEW, values)}
         if len(added) < len(rows):
             # Some version of an asset is known, or the small tables have changed since.
@@ -57,10 +58,10 @@ class PostgresTaskEnqueue(TaskEnqueue):
                 return self._enqueue_distinct(tasks)
         results: list[EnqueueResult] = []
         tagged: list[tuple[int, NewTask]] = []
-        for new, row in zip(tasks, rows, strict=True):
+        for new, row, own_id in zip(tasks, rows, ids, strict=True):
             task_id = added.get(row[:2])
             if task_id is None:
-                results.append(self._enqueue_known(new, row, self._state(1)[1][0]))
+                results.append(self._enqueue_known(new, row, own_id))
             else:
                 results.append(EnqueueResult(EnqueueOutcome.ENQUEUED, task_id))
                 tagged.append((task_id, new))
