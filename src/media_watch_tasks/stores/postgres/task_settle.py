@@ -8,8 +8,8 @@ from media_watch_tasks.model.settlements import Delivered
 from media_watch_tasks.model.tasks import ClaimRef
 from media_watch_tasks.model.uploads import UploadProgress
 from media_watch_tasks.stores.postgres.dialect import numbers
-from media_watch_tasks.stores.sqlite.task_codec import progress_to_sql, receipt_to_row
-from media_watch_tasks.stores.sqlite.task_settle import PROGRESS, TaskSettle
+from media_watch_tasks.stores.relational.task_codec import progress_to_sql, receipt_to_row
+from media_watch_tasks.stores.relational.task_settle import PROGRESS, TaskSettle
 
 __all__ = ["PostgresTaskSettle"]
 
@@ -87,9 +87,7 @@ class PostgresTaskSettle(TaskSettle):
             self._after_delivery(rows, deliveries)
         return frozenset(row[0] for row in rows)
 
-    def _deliver_beside(
-        self, deliveries: Mapping[int, Delivered], now_ns: int, claims: tuple[str, str]
-    ) -> None:
+    def _deliver_beside(self, deliveries: Mapping[int, Delivered], now_ns: int, claims: tuple[str, str]) -> None:
         """Deliver all of them, if each is a plain first delivery of a task that is still held."""
         database = self._core.database
         names = self._core.names.latest_known()

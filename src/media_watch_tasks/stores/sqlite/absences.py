@@ -10,12 +10,12 @@ from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key, split
 from media_watch_tasks.model.scans import DirectoryStamp, ScanPage
 from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets, asset_state
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
 from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, file_id_to_sql
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
 __all__ = ["LISTING_COLUMNS", "Absences", "listing_from_row"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
 from media_watch_tasks.model.identity import join, order_key
 from media_watch_tasks.model.sources import DirectoryTotals
+from media_watch_tasks.stores.relational.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, asset_state
 from media_watch_tasks.stores.sqlite.path_codec import from_order_key
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["Changes"]
 

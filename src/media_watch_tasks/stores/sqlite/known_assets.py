@@ -10,11 +10,11 @@ from typing import Any
 from media_watch_tasks.model.identity import Fingerprint, join, order_key, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.sources import AssetState
+from media_watch_tasks.stores.relational.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
 from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, from_order_key
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets", "asset_state"]
 

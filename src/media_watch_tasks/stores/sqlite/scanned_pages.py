@@ -11,13 +11,13 @@ from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import display_text, join, order_key, split
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import KnownListing, PageDiff, PageRecord, ScanLease
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.absences import LISTING_COLUMNS, Absences, listing_from_row
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.page_digest import listing_digest, refresh_digest
 from media_watch_tasks.stores.sqlite.path_codec import file_id_to_sql
 from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
 __all__ = ["ScannedPages"]
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from media_watch_tasks.model.assets import RootIdentity
 from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.sources import BaselineState, ScanLease, SourceState
+from media_watch_tasks.stores.relational.text_codec import from_sql, to_sql
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.path_codec import from_order_key
 from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["SourceRecords"]
 
