@@ -63,10 +63,8 @@ class SharedTransaction(ABC):
 class KeepsTime(ABC):
     """Capability of a store whose times are not those of this machine: the manager goes by the same clock."""
 
-    @property
-    @abstractmethod
-    def clock(self) -> Clock:
-        """Where the store takes its times from."""
+    clock: Clock
+    """Where the store takes its times from."""
 
 
 class MediaStateStore(ABC):

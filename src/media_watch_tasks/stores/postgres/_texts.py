@@ -13,8 +13,8 @@ from psycopg import Connection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.types.string import StrDumperUnknown, TextBinaryLoader
 
-from media_watch_tasks.stores.sqlite.task_codec import Digest
-from media_watch_tasks.stores.sqlite.text_codec import OddText, from_sql
+from media_watch_tasks.stores.relational.task_codec import Digest
+from media_watch_tasks.stores.relational.text_codec import OddText, from_sql
 
 __all__ = ["adapt_texts"]
 

@@ -100,7 +100,7 @@ class Connection:
         self._cursor.executemany(sql, rows if used is None else [[row[at] for at in used] for row in rows])
 
     def command(self, sql: str) -> str | None:
-        """Run commands without parameters in one round trip; the first value of the last; raises the driver's errors."""
+        """Run commands without parameters in one round trip; the first value of the last; raises as above."""
         value: str | None = self._psycopg.command(self.driver, sql.encode())
         return value
 

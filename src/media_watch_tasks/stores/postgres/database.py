@@ -33,7 +33,7 @@ class Database:
 
     Raises, here and from every method:
         StoreError: the server cannot be reached, or refuses; the message says what to do.
-        ConfigurationError: the connection string, the server or its database will not do, or a forked process uses this.
+        ConfigurationError: connection string, server or database will not do, or a forked process uses this.
     """
 
     def __init__(
@@ -95,6 +95,11 @@ class Database:
     def write(self, sql: str, params: Parameters = ()) -> int:
         """Run one writing statement; the number of rows it wrote. Inside a `transaction` only."""
         return self._own().write(sql, params)
+
+    def insert(self, sql: str, params: Parameters = ()) -> int | None:
+        """Run an INSERT … RETURNING id of at most one row; the id. Inside a `transaction` only."""
+        rows = self._own().execute(sql, params)
+        return rows[0][0] if rows else None
 
     def require_alone(self) -> None:
         """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""

@@ -41,6 +41,6 @@ class Gate(IntEnum):
 
 
 def lock_class(purpose: str, schema: str) -> int:
-    """The first key of the advisory locks of a schema. They belong to the database: other programs have theirs there."""
+    """The first key of a schema's advisory locks, which stand in the database beside those of other programs."""
     number = zlib.crc32(f"media_watch_tasks {purpose} {schema}".encode())
     return number - 2**32 if number >= 2**31 else number

@@ -1,4 +1,4 @@
-"""Is there a transaction pooler between the stores and the server? A worker's lock would not outlive its transaction."""
+"""Is there a transaction pooler before the server? A worker's lock would not outlive its transaction."""
 
 from __future__ import annotations
 

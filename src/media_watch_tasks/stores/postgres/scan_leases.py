@@ -53,7 +53,7 @@ class ScanLeases(SharesDatabase):
     def release_scans_of(self, owners: Sequence[str]) -> None:
         """Give back the leases of owners that are known to be dead; inside a transaction."""
         if owners:
-            self.database.execute(_RELEASE_OF, ([owner for owner in owners],))
+            self.database.execute(_RELEASE_OF, (list(owners),))
 
     def held_source(self, lease: ScanLease) -> int | None:
         """The row id of the source if the lease is held, else None; inside a transaction it stays so."""

@@ -16,12 +16,7 @@ class SharesDatabase(SharedTransaction, KeepsTime):
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = database
-        self._clock = clock
-
-    @property
-    def clock(self) -> Clock:
-        """See `KeepsTime`."""
-        return self._clock
+        self.clock = clock
 
     def shares_with(self, other: object) -> bool:
         """True for a store on the same `Database` object."""

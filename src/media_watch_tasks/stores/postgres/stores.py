@@ -20,7 +20,7 @@ class PostgresStores:
 
     Any number of threads, processes and machines may use it at once; each process connects for itself, after a fork
     too. Writes to both stores can share a transaction (`SharedTransaction`). The clock of the server decides over
-    leases and due times. Backups are the server's business: `pg_dump` takes a complete copy while the stores are in use.
+    leases and due times. Backups are the server's business: `pg_dump` takes a complete copy while they are in use.
     """
 
     def __init__(self, dsn: str, *, schema: str = "media_watch_tasks", clock: Clock | None = None) -> None:

@@ -10,9 +10,9 @@ from media_watch_tasks.model.tasks import ClaimRequest
 from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskCore
 from media_watch_tasks.stores.postgres.task_workers import PostgresTaskWorkers
-from media_watch_tasks.stores.sqlite.claim_plan import TAKE_CHOSEN_LOCKED, ClaimPlan, plan_for
-from media_watch_tasks.stores.sqlite.task_claim import TaskClaim
-from media_watch_tasks.stores.sqlite.task_names import Names
+from media_watch_tasks.stores.relational.claim_plan import TAKE_CHOSEN_LOCKED, ClaimPlan, plan_for
+from media_watch_tasks.stores.relational.task_claim import TaskClaim
+from media_watch_tasks.stores.relational.task_names import Names
 
 __all__ = ["PostgresTaskClaim"]
 

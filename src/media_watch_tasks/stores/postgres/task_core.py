@@ -8,9 +8,9 @@ from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.stores.postgres.database import Database
-from media_watch_tasks.stores.sqlite.task_control import TaskControl
-from media_watch_tasks.stores.sqlite.task_core import RUNNING_BY_ID, Held, TaskCore
-from media_watch_tasks.stores.sqlite.task_names import Names, TaskNames
+from media_watch_tasks.stores.relational.task_control import TaskControl
+from media_watch_tasks.stores.relational.task_core import RUNNING_BY_ID, Held, TaskCore
+from media_watch_tasks.stores.relational.task_names import Names, TaskNames
 
 __all__ = ["PostgresTaskControl", "PostgresTaskCore"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask
 from media_watch_tasks.stores.postgres.dialect import numbers
-from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
+from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
 
 __all__ = ["PostgresTaskEnqueue"]
 
@@ -60,11 +60,11 @@ class PostgresTaskEnqueue(TaskEnqueue):
         tagged: list[tuple[int, NewTask]] = []
         for new, row, own_id in zip(tasks, rows, ids, strict=True):
             task_id = added.get(row[:2])
-            if task_id is None:
-                results.append(self._enqueue_known(new, row, own_id))
-            else:
+            if task_id is not None:
                 results.append(EnqueueResult(EnqueueOutcome.ENQUEUED, task_id))
                 tagged.append((task_id, new))
+            elif own_id is not None:  # the first is no way past require_alone()
+                results.append(self._enqueue_known(new, row, own_id))
         self._tag([pair for pair in tagged if pair[1].tags])
         return results
 

@@ -8,8 +8,8 @@ from media_watch_tasks.model.settlements import Delivered
 from media_watch_tasks.model.tasks import ClaimRef
 from media_watch_tasks.model.uploads import UploadProgress
 from media_watch_tasks.stores.postgres.dialect import numbers
-from media_watch_tasks.stores.sqlite.task_codec import progress_to_sql, receipt_to_row
-from media_watch_tasks.stores.sqlite.task_settle import PROGRESS, TaskSettle
+from media_watch_tasks.stores.relational.task_codec import progress_to_sql, receipt_to_row
+from media_watch_tasks.stores.relational.task_settle import PROGRESS, TaskSettle
 
 __all__ = ["PostgresTaskSettle"]
 

@@ -16,10 +16,10 @@ from media_watch_tasks.stores.postgres.task_core import PostgresTaskControl, Pos
 from media_watch_tasks.stores.postgres.task_enqueue import PostgresTaskEnqueue
 from media_watch_tasks.stores.postgres.task_settle import PostgresTaskSettle
 from media_watch_tasks.stores.postgres.task_workers import PostgresTaskWorkers
-from media_watch_tasks.stores.sqlite.task_content import TaskContent
-from media_watch_tasks.stores.sqlite.task_queries import TaskQueries
-from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
-from media_watch_tasks.stores.sqlite.task_store import RelationalTaskStore, nobody_else
+from media_watch_tasks.stores.relational.task_content import TaskContent
+from media_watch_tasks.stores.relational.task_queries import TaskQueries
+from media_watch_tasks.stores.relational.task_sequel import TaskSequel
+from media_watch_tasks.stores.relational.task_store import RelationalTaskStore, nobody_else
 
 __all__ = ["PostgresTaskStore"]
 

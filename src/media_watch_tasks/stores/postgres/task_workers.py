@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from media_watch_tasks.stores.postgres.dialect import numbers
 from media_watch_tasks.stores.postgres.presence import Presence
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskCore
-from media_watch_tasks.stores.sqlite.worker_records import WorkerRecords
+from media_watch_tasks.stores.relational.worker_records import WorkerRecords
 
 __all__ = ["PostgresTaskWorkers"]
 

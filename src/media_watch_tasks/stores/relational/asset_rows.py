@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from media_watch_tasks.abc.change_feed import AssetChange
@@ -11,18 +11,15 @@ from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.scans import DirectoryStamp
 from media_watch_tasks.model.sources import AssetState, KnownListing
 from media_watch_tasks.stores.relational.path_codec import file_id_from_sql, from_order_key
+from media_watch_tasks.stores.relational.text_codec import from_sql
 
 __all__ = ["LISTING_COLUMNS", "asset_change", "asset_state", "listing_from_row"]
 
 LISTING_COLUMNS = "l.mtime_ns, l.ctime_ns, l.file_id, l.since_ns, l.trusted, l.children"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a text or None
-    return value
-
-
-def asset_state(source_id: str, row: Sequence[Any], *, from_sql: Callable[[Any], Any] = _plain) -> AssetState:
-    """From the path of the directory, the name and `ASSET_COLUMNS`; `from_sql` reads a text where the driver does not."""
+def asset_state(source_id: str, row: Sequence[Any]) -> AssetState:
+    """From the path of the directory, the name and `ASSET_COLUMNS`."""
     path, name, size, mtime_ns, file_id, unchanged_since, first_seen, missing_since, baseline, *described = row
     meta_size, meta_mtime, text = described
     return AssetState(
@@ -39,11 +36,11 @@ def asset_state(source_id: str, row: Sequence[Any], *, from_sql: Callable[[Any],
     )
 
 
-def asset_change(row: Sequence[Any], *, from_sql: Callable[[Any], Any] = _plain) -> AssetChange:
+def asset_change(row: Sequence[Any]) -> AssetChange:
     """From the sequence, the source's id and what `asset_state` takes; a tombstone has NULL for a size."""
     sequence, source, path, name, size, *_ = row
     source_id: str = from_sql(source)
-    state = None if size is None else asset_state(source_id, row[2:], from_sql=from_sql)
+    state = None if size is None else asset_state(source_id, row[2:])
     return AssetChange(sequence, source_id, join(from_order_key(path), name), state)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from media_watch_tasks.model.assets import RootIdentity
 from media_watch_tasks.model.sources import BaselineState, SourceState
 from media_watch_tasks.stores.relational.path_codec import from_order_key
+from media_watch_tasks.stores.relational.text_codec import from_sql
 
 __all__ = ["SOURCE_COLUMNS", "sources_from_rows"]
 
@@ -18,12 +19,8 @@ SOURCE_COLUMNS = """
 """
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a text or None
-    return value
-
-
-def sources_from_rows(rows: Sequence[tuple[Any, ...]], *, from_sql: Callable[[Any], Any] = _plain) -> list[SourceState]:
-    """From rows of the id of the row, `SOURCE_COLUMNS` and the path of an owed directory; `from_sql` reads a text where the driver does not."""
+def sources_from_rows(rows: Sequence[tuple[Any, ...]]) -> list[SourceState]:
+    """From rows of the id of the row, `SOURCE_COLUMNS` and the path of an owed directory."""
     owed: dict[int, set[bytes]] = {}
     records: dict[int, tuple[Any, ...]] = {}
     for source, *record, path in rows:
@@ -31,10 +28,10 @@ def sources_from_rows(rows: Sequence[tuple[Any, ...]], *, from_sql: Callable[[An
         paths = owed.setdefault(source, set())
         if path is not None:
             paths.add(from_order_key(path))
-    return [_state(record, frozenset(owed[source]), from_sql) for source, record in records.items()]
+    return [_state(record, frozenset(owed[source])) for source, record in records.items()]
 
 
-def _state(record: tuple[Any, ...], owed: frozenset[bytes], from_sql: Callable[[Any], Any]) -> SourceState:
+def _state(record: tuple[Any, ...], owed: frozenset[bytes]) -> SourceState:
     source_id, baseline, destinations, strong, weak, stable, filter_spec, checkpoint, scans, last_complete_ns = record[
         :10
     ]

@@ -12,11 +12,11 @@ from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
 from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, asset_state, listing_from_row
 from media_watch_tasks.stores.relational.path_codec import file_id_to_sql
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["Absences"]
 
@@ -210,7 +210,7 @@ class Absences(KnownAssets):
 
     def _states(self, source_id: str, sql: str, params: Row) -> Sequence[AssetState]:
         rows = self.database.execute(sql, params)
-        return tuple(asset_state(source_id, row, from_sql=from_sql) for row in rows)
+        return tuple(asset_state(source_id, row) for row in rows)
 
 
 def _place(asset_id: bytes) -> tuple[bytes, bytes]:

@@ -11,9 +11,9 @@ from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.sources import DirectoryTotals
 from media_watch_tasks.stores.relational.asset_rows import asset_change
 from media_watch_tasks.stores.relational.path_codec import from_order_key
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["Changes"]
 
@@ -63,7 +63,7 @@ class Changes(SharesDatabase, ChangeFeed, Bookmarks, CountsByDirectory):
         else:
             source = to_sql(source_id)
             rows = self.database.execute(_OF_SOURCE, (watermark, source, watermark, source, limit))
-        return tuple(asset_change(row, from_sql=from_sql) for row in rows)
+        return tuple(asset_change(row) for row in rows)
 
     def last_sequence(self) -> int:
         """See `ChangeFeed`."""

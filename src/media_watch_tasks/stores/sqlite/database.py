@@ -122,6 +122,11 @@ class Database:
         """An SQL term that holds where the column is one of these BLOBs, and its parameters; at most 30,000."""
         return f"{column} IN ({', '.join('?' * len(blobs))})", tuple(blobs)
 
+    @property
+    def is_alone(self) -> bool:
+        """A transaction is always alone here."""
+        return True
+
     def require_alone(self) -> None:
         """What follows rests on more than the rows it writes: nothing to do, for a transaction is alone here."""
 

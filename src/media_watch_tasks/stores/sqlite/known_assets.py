@@ -10,10 +10,10 @@ from media_watch_tasks.model.identity import Fingerprint, order_key, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.sources import AssetState
 from media_watch_tasks.stores.relational.asset_rows import asset_state
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets"]
 
@@ -93,7 +93,7 @@ class KnownAssets(SharesDatabase):
         for batch in _batches(asset_ids):
             rows = self.database.execute(_look_up(len(batch)), (*chain.from_iterable(batch), to_sql(source_id)))
             for number, *row in rows:
-                found[number] = asset_state(source_id, row, from_sql=from_sql)
+                found[number] = asset_state(source_id, row)
         return tuple(found)
 
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
@@ -102,7 +102,7 @@ class KnownAssets(SharesDatabase):
         rows = self.database.execute(_FROM_START, (source, _PORTION))
         while rows:
             for row in rows:
-                yield asset_state(source_id, row, from_sql=from_sql)
+                yield asset_state(source_id, row)
             path, name = rows[-1][:2]
             rows = self.database.execute(_REST_OF_DIRECTORY, (source, path, name, _PORTION))
             if len(rows) < _PORTION:

@@ -9,12 +9,12 @@ from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, list
 from media_watch_tasks.stores.relational.page_difference import beyond_64_bits, name_on_page, page_difference
 from media_watch_tasks.stores.relational.page_digest import listing_digest
 from media_watch_tasks.stores.relational.path_codec import file_id_to_sql
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.absences import Absences
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
 from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
 __all__ = ["ScannedPages"]
 

@@ -9,9 +9,9 @@ from media_watch_tasks.model.assets import RootIdentity
 from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.sources import ScanLease, SourceState
 from media_watch_tasks.stores.relational.source_rows import SOURCE_COLUMNS, sources_from_rows
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.connection import Row
 from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["SourceRecords"]
 
@@ -83,7 +83,7 @@ class SourceRecords(ScanLeases):
             self.database.execute(_WRITE_IDENTITY, (to_sql(source_id), *_identity_columns(identity)))
 
     def _read(self, where: str = "", params: Row = ()) -> list[SourceState]:
-        return sources_from_rows(self.database.execute(_READ + where, params), from_sql=from_sql)
+        return sources_from_rows(self.database.execute(_READ + where, params))
 
     def _write_owed(self, source: int, owed: frozenset[bytes]) -> None:
         written = {path for (path,) in self.database.execute(_READ_OWED, (source,))}

@@ -6,10 +6,10 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 
-from media_watch_tasks.stores.sqlite.task_core import TaskCore
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.relational.task_core import TaskCore
+from media_watch_tasks.stores.relational.text_codec import to_sql
+from media_watch_tasks.stores.relational.worker_records import WorkerRecords
 from media_watch_tasks.stores.sqlite.worker_locks import WorkerLocks, host_id
-from media_watch_tasks.stores.sqlite.worker_records import WorkerRecords
 
 __all__ = ["TaskWorkers"]
 

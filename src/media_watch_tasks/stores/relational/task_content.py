@@ -6,9 +6,9 @@ from media_watch_tasks.abc.stores import Reservation
 from media_watch_tasks.errors import LeaseLost
 from media_watch_tasks.model.settlements import ReservationState
 from media_watch_tasks.model.tasks import ClaimRef
-from media_watch_tasks.stores.sqlite.task_codec import RECEIPT_COLUMNS, json_of_ids, receipt_from_row, sha256_to_sql
-from media_watch_tasks.stores.sqlite.task_core import TaskCore
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.relational.task_codec import RECEIPT_COLUMNS, json_of_ids, receipt_from_row, sha256_to_sql
+from media_watch_tasks.stores.relational.task_core import TaskCore
+from media_watch_tasks.stores.relational.text_codec import to_sql
 
 __all__ = ["TaskContent"]
 

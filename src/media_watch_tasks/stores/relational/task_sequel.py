@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from media_watch_tasks.model.identity import Fingerprint, Route, split, task_key
-from media_watch_tasks.stores.sqlite.task_codec import json_of_ids
-from media_watch_tasks.stores.sqlite.task_core import SUPERSEDED, TaskCore
-from media_watch_tasks.stores.sqlite.task_names import Names
-from media_watch_tasks.stores.sqlite.task_selection import RUNNING_IDS, WAITING_IDS
+from media_watch_tasks.stores.relational.task_codec import json_of_ids
+from media_watch_tasks.stores.relational.task_core import SUPERSEDED, TaskCore
+from media_watch_tasks.stores.relational.task_names import Names
+from media_watch_tasks.stores.relational.task_selection import RUNNING_IDS, WAITING_IDS
 
 __all__ = ["TaskSequel"]
 

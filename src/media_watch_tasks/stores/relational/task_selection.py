@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from media_watch_tasks.model.tasks import TaskSelection, TaskState
-from media_watch_tasks.stores.sqlite.task_codec import json_of_ids, state_number, tag_to_sql
-from media_watch_tasks.stores.sqlite.task_names import Names
+from media_watch_tasks.stores.relational.task_codec import json_of_ids, state_number, tag_to_sql
+from media_watch_tasks.stores.relational.task_names import Names
 
 __all__ = ["RUNNING_IDS", "WAITING_IDS", "Condition", "Values", "conditions"]
 

@@ -8,7 +8,7 @@ import attrs
 
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.model.tasks import ClaimRequest
-from media_watch_tasks.stores.sqlite.task_names import Names
+from media_watch_tasks.stores.relational.task_names import Names
 
 __all__ = ["TAKE_CHOSEN", "TAKE_CHOSEN_LOCKED", "ClaimPlan", "Probe", "plan_for"]
 
@@ -27,8 +27,8 @@ _NOT_THE_SUSPECT = " AND id <> coalesce(?5, 0)"
 # 11 the version of the small tables that the choice rests on. A token is higher than all that the task ever had: that
 # alone makes an old one void, so no counter has to be written with each claim.
 _TAKE = """
-UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?6 THEN ?6 ELSE token + 1 END, worker = ?2, boot = ?7, lease_end = ?8,
-    begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
+UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?6 THEN ?6 ELSE token + 1 END,
+    worker = ?2, boot = ?7, lease_end = ?8, begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
 WHERE id IN ({ids}) AND (SELECT names_version FROM task_store) = ?11
 RETURNING id, lane, asset_id, size, mtime_ns, key, priority, tags, due_ns, enqueued_ns, live_since_ns, attempts,
     crashes, begins, error, resume_state, token
@@ -40,7 +40,7 @@ TAKE_CHOSEN = _TAKE.format(ids="SELECT value FROM json_each(?1)")
 _TAKE_LOCKED = _TAKE.replace("id IN ({ids})", "id = ANY (ARRAY({ids}))")
 """The same where there are many writers: the choice locks what it takes, and is made once."""
 TAKE_CHOSEN_LOCKED = _TAKE_LOCKED.format(
-    ids="SELECT id FROM task WHERE id IN (SELECT value FROM json_each(?1)) AND phase IN (0, 1)" + _LOCK
+    ids=f"SELECT id FROM task WHERE id IN (SELECT value FROM json_each(?1)) AND phase IN (0, 1){_LOCK}"  # noqa: S608
 )
 
 # Parameters: 1 now, 2 the latest due time there can be, 3 boot, 4 now by the boot clock, 5 the asking worker.

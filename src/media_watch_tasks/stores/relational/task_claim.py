@@ -10,9 +10,8 @@ from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.tasks import Claim, ClaimRef, ClaimRequest, Task, TaskState, WaitReason
 from media_watch_tasks.stores.phases import crash_delay_ns
-from media_watch_tasks.stores.sqlite.claim_plan import TAKE_CHOSEN, ClaimPlan, plan_for
-from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.task_codec import (
+from media_watch_tasks.stores.relational.claim_plan import TAKE_CHOSEN, ClaimPlan, plan_for
+from media_watch_tasks.stores.relational.task_codec import (
     DEAD,
     NO_TAGS,
     json_of_ids,
@@ -20,10 +19,11 @@ from media_watch_tasks.stores.sqlite.task_codec import (
     tags_from_sql,
     wait_number,
 )
-from media_watch_tasks.stores.sqlite.task_core import Again, End, Held, TaskCore
-from media_watch_tasks.stores.sqlite.task_names import Names
-from media_watch_tasks.stores.sqlite.text_codec import from_sql
-from media_watch_tasks.stores.sqlite.worker_records import WorkerRecords
+from media_watch_tasks.stores.relational.task_core import Again, End, Held, TaskCore
+from media_watch_tasks.stores.relational.task_database import Row
+from media_watch_tasks.stores.relational.task_names import Names
+from media_watch_tasks.stores.relational.text_codec import from_sql
+from media_watch_tasks.stores.relational.worker_records import WorkerRecords
 
 __all__ = ["TaskClaim"]
 

@@ -11,8 +11,8 @@ from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.tasks import Task, TaskState, WaitReason
 from media_watch_tasks.model.uploads import Stage, UploadProgress, UploadReceipt
 from media_watch_tasks.stores.phases import Phase
-from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
+from media_watch_tasks.stores.relational.task_database import Row
+from media_watch_tasks.stores.relational.text_codec import from_sql, to_sql
 
 __all__ = [
     "CANCELLED",

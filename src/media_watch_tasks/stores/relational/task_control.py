@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from media_watch_tasks.model.settlements import Pause, PauseScope
 from media_watch_tasks.model.tasks import TaskSelection, WaitReason
 from media_watch_tasks.stores.phases import Phase
-from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.task_codec import (
+from media_watch_tasks.stores.relational.task_codec import (
     CANCELLED,
     DEAD,
     FAILED,
@@ -18,9 +17,10 @@ from media_watch_tasks.stores.sqlite.task_codec import (
     tags_from_sql,
     wait_number,
 )
-from media_watch_tasks.stores.sqlite.task_core import TaskCore
-from media_watch_tasks.stores.sqlite.task_selection import RUNNING_IDS, WAITING_IDS, conditions
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.relational.task_core import TaskCore
+from media_watch_tasks.stores.relational.task_database import Row
+from media_watch_tasks.stores.relational.task_selection import RUNNING_IDS, WAITING_IDS, conditions
+from media_watch_tasks.stores.relational.text_codec import to_sql
 
 __all__ = ["TaskControl"]
 

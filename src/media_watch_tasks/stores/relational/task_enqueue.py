@@ -8,9 +8,9 @@ from typing import NamedTuple
 from media_watch_tasks.model.identity import Fingerprint, Route, task_key
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask, WaitReason
 from media_watch_tasks.stores.phases import Phase
-from media_watch_tasks.stores.sqlite.task_codec import tag_to_sql, tags_from_sql, tags_to_sql, wait_number
-from media_watch_tasks.stores.sqlite.task_core import SUPERSEDED, Held, TaskCore
-from media_watch_tasks.stores.sqlite.task_names import Names
+from media_watch_tasks.stores.relational.task_codec import tag_to_sql, tags_from_sql, tags_to_sql, wait_number
+from media_watch_tasks.stores.relational.task_core import SUPERSEDED, Held, TaskCore
+from media_watch_tasks.stores.relational.task_names import Names
 
 __all__ = ["TaskEnqueue"]
 

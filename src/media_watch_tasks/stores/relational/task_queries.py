@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.settlements import Interrupt, Pause
 from media_watch_tasks.model.tasks import ClaimRef, Task, TaskSelection, TaskState
-from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.task_codec import STATES, TASK_COLUMNS, tags_from_sql, task_from_row
-from media_watch_tasks.stores.sqlite.task_core import TaskCore
-from media_watch_tasks.stores.sqlite.task_names import Names
-from media_watch_tasks.stores.sqlite.task_selection import conditions
+from media_watch_tasks.stores.relational.task_codec import STATES, TASK_COLUMNS, tags_from_sql, task_from_row
+from media_watch_tasks.stores.relational.task_core import TaskCore
+from media_watch_tasks.stores.relational.task_database import Row
+from media_watch_tasks.stores.relational.task_names import Names
+from media_watch_tasks.stores.relational.task_selection import conditions
 
 __all__ = ["TaskQueries"]
 
@@ -19,14 +19,14 @@ _TASKS = f"SELECT {TASK_COLUMNS} FROM task AS t LEFT JOIN task_receipt AS r ON r
 _LATEST = _TASKS + "t.slot = 2 AND t.route = ? AND {assets}"
 # Each line reads one partial index, and nothing but it.
 _COUNTS = """
-SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 0 AND crashes < 2 GROUP BY lane, state
-UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 0 AND crashes >= 2 GROUP BY lane, state
-UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 1 GROUP BY lane, state
-UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 2 GROUP BY lane, state
-UNION ALL SELECT lane, CAST(NULL AS BIGINT), state, count(*) FROM task WHERE phase = 3 GROUP BY lane, state
-UNION ALL SELECT lane, CAST(NULL AS BIGINT), 2, count(*) FROM task WHERE phase = 4 GROUP BY lane
-UNION ALL SELECT CAST(NULL AS BIGINT), route, state, count(*) FROM task WHERE phase = 5 GROUP BY route, state
-"""
+SELECT lane, {none}, state, count(*) FROM task WHERE phase = 0 AND crashes < 2 GROUP BY lane, state
+UNION ALL SELECT lane, {none}, state, count(*) FROM task WHERE phase = 0 AND crashes >= 2 GROUP BY lane, state
+UNION ALL SELECT lane, {none}, state, count(*) FROM task WHERE phase = 1 GROUP BY lane, state
+UNION ALL SELECT lane, {none}, state, count(*) FROM task WHERE phase = 2 GROUP BY lane, state
+UNION ALL SELECT lane, {none}, state, count(*) FROM task WHERE phase = 3 GROUP BY lane, state
+UNION ALL SELECT lane, {none}, 2, count(*) FROM task WHERE phase = 4 GROUP BY lane
+UNION ALL SELECT {none}, route, state, count(*) FROM task WHERE phase = 5 GROUP BY route, state
+""".format(none="CAST(NULL AS BIGINT)")
 _DUE = "SELECT min(due_ns) FROM task WHERE phase = 1 AND lane = ? AND due_ns > ?"
 _HELD_BY = "SELECT id, token, cancel_reason IS NOT NULL, lane, tags FROM task WHERE phase = 4 AND worker = ?"
 _ASKED_TO_STOP = "SELECT id, token FROM task WHERE phase = 4 AND cancel_reason IS NOT NULL AND worker = ?"

@@ -10,12 +10,12 @@ from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.model.settlements import Cancelled, Dead, Delivered, Failed, Released, Settlement, Superseded
 from media_watch_tasks.model.tasks import ClaimRef, WaitReason
 from media_watch_tasks.model.uploads import UploadProgress
-from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.task_codec import CANCELLED, DEAD, progress_to_sql, receipt_to_row, wait_number
-from media_watch_tasks.stores.sqlite.task_core import SUPERSEDED, Again, End, Held, TaskCore
-from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
-from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.relational.task_codec import CANCELLED, DEAD, progress_to_sql, receipt_to_row, wait_number
+from media_watch_tasks.stores.relational.task_core import SUPERSEDED, Again, End, Held, TaskCore
+from media_watch_tasks.stores.relational.task_database import Row
+from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
+from media_watch_tasks.stores.relational.task_sequel import TaskSequel
+from media_watch_tasks.stores.relational.text_codec import to_sql
 
 __all__ = ["PROGRESS", "TaskSettle"]
 

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 
 from media_watch_tasks.errors import ConfigurationError
-from media_watch_tasks.stores.sqlite.task_codec import json_of_ids
-from media_watch_tasks.stores.sqlite.task_core import TaskCore
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.relational.task_codec import json_of_ids
+from media_watch_tasks.stores.relational.task_core import TaskCore
+from media_watch_tasks.stores.relational.text_codec import to_sql
 
 __all__ = ["WorkerRecords"]
 

@@ -14,8 +14,8 @@ from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.settlements import Pause, PauseScope
 from media_watch_tasks.stores.pauses import PauseBook
-from media_watch_tasks.stores.sqlite.database import Database
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
+from media_watch_tasks.stores.relational.task_database import TaskDatabase
+from media_watch_tasks.stores.relational.text_codec import from_sql, to_sql
 
 __all__ = ["Names", "TaskNames"]
 
@@ -62,7 +62,7 @@ class Names:
 class TaskNames:
     """The small tables of one database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: TaskDatabase, clock: Clock) -> None:
         self._database = database
         self._clock = clock
         self._current = Names(-1)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.phases import Phase
-from media_watch_tasks.stores.sqlite.database import Database
-from media_watch_tasks.stores.sqlite.task_codec import (
+from media_watch_tasks.stores.relational.task_codec import (
     CANCELLED,
     FAILED,
     PENDING,
@@ -20,9 +19,10 @@ from media_watch_tasks.stores.sqlite.task_codec import (
     tag_to_sql,
     tags_from_sql,
 )
-from media_watch_tasks.stores.sqlite.task_names import Names, TaskNames
-from media_watch_tasks.stores.sqlite.task_selection import WAITING_IDS
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
+from media_watch_tasks.stores.relational.task_database import TaskDatabase
+from media_watch_tasks.stores.relational.task_names import Names, TaskNames
+from media_watch_tasks.stores.relational.task_selection import WAITING_IDS
+from media_watch_tasks.stores.relational.text_codec import to_sql
 
 __all__ = ["RUNNING_BY_ID", "SUPERSEDED", "Again", "End", "Held", "TaskCore"]
 
@@ -115,7 +115,7 @@ class Again(NamedTuple):
 class TaskCore:
     """One database, and the moves of tasks in it. Every method that writes is called inside a transaction."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: TaskDatabase, clock: Clock) -> None:
         self.database = database
         self.clock = clock
         self.names = TaskNames(database, clock)
