@@ -15,16 +15,16 @@ from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.relational.asset_rows import asset_change
 from media_watch_tasks.stores.relational.path_codec import from_order_key
 
-__all__ = ["Changes"]
+__all__ = ["SETTLED", "Changes"]
 
 _NO_STATE = """
     NULL::bigint, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bigint, NULL::bigint, NULL::boolean,
     NULL::bigint, NULL::bigint, NULL::text
 """
-# One statement, so that assets and tombstones are of one moment, and the transactions that were open of the same: each
-# part comes in the order of an index. See change_numbers for what keeps numbers apart that may still be followed by
-# lower ones.
 SETTLED = "sequence < (SELECT changes_below())"
+"""No lower number than this one can be committed any more, see change_numbers."""
+# One statement, so that assets and tombstones are of one moment, and the transactions that were open of the same: each
+# part comes in the order of an index.
 _CHANGES = f"""
 (
     SELECT a.sequence, s.source_id, d.path, a.name, {ASSET_COLUMNS}
