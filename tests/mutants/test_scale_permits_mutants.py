@@ -46,15 +46,30 @@ def has_one_file_for_all_names(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sqlite_permits, "_file_name", lambda _name: "all")
 
 
+@killed_by(f"{POSTGRES}::test_no_clock_that_jumps_holds_turns_up")
+def believes_turns_of_a_far_future(patch: pytest.MonkeyPatch) -> None:
+    real = postgres_permits.next_turn
+    patch.setattr(
+        postgres_permits, "next_turn", lambda reserved, **named: real(reserved, **{**named, "longest_ns": 2**62})
+    )
+
+
 @killed_by(f"{SQLITE}::test_no_clock_that_jumps_holds_turns_up")
-def measures_turns_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
-    real = SqlitePermits.__init__
+def keeps_turns_of_another_boot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sqlite_permits, "next_turn", lambda *reserved, **named: _unguarded(*reserved, **named))
+    patch.setattr(
+        sqlite_permits, "_read_turns", lambda descriptor, _boot: sqlite_permits.json.loads(
+            sqlite_permits.os.pread(descriptor, 9_999, 0) or b"{}"
+        ).get("turns", [])
+    )  # fmt: skip
 
-    def wrong(self: SqlitePermits, path: str, clock: Any) -> None:
-        real(self, path, clock)
-        patch.setattr(clock, "boot_ns", clock.now_ns, raising=False)
 
-    patch.setattr(SqlitePermits, "__init__", wrong)
+def _unguarded(
+    reserved: Any, *, now_ns: int, turns: int, per_ns: int, longest_ns: int
+) -> tuple[int, list[int]]:  # fmt: skip
+    return postgres_permits.next_turn(
+        reserved, now_ns=now_ns, turns=turns, per_ns=per_ns, longest_ns=longest_ns + 2**62
+    )
 
 
 def _bucket(

@@ -16,7 +16,7 @@ from media_watch_tasks.stores.postgres.schema_media import PATH_PREFIX
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.relational.asset_rows import asset_state
 
-__all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets"]
+__all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "AT_PLACE", "BEHIND_PLACE", "PRESENT", "KnownAssets"]
 
 _PORTION = 1_000
 _AT_ONCE = 10_000
