@@ -56,7 +56,7 @@ def believes_turns_of_a_far_future(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(f"{SQLITE}::test_no_clock_that_jumps_holds_turns_up")
 def keeps_turns_of_another_boot(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sqlite_permits, "next_turn", lambda *reserved, **named: _unguarded(*reserved, **named))
+    patch.setattr(sqlite_permits, "next_turn", _unguarded)
     patch.setattr(
         sqlite_permits, "_read_turns", lambda descriptor, _boot: sqlite_permits.json.loads(
             sqlite_permits.os.pread(descriptor, 9_999, 0) or b"{}"

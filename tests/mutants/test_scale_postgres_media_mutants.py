@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from media_watch_tasks.manager import task_manager
 from media_watch_tasks.stores.postgres import (
     changes,
     directory_rows,
@@ -130,3 +131,10 @@ def test_a_wrong_store_is_found_out(
     mutate: Mutate, test: str, assert_killed: Callable[[Mutate, str], None]
 ) -> None:  # fmt: skip
     assert_killed(mutate, test)
+
+
+def test_a_manager_that_goes_by_its_own_clock_is_found_out(assert_killed: Callable[[Mutate, str], None]) -> None:
+    assert_killed(
+        lambda patch: patch.setattr(task_manager, "KeepsTime", pytest.MonkeyPatch),
+        "tests/scale/test_scale_managers.py::test_a_manager_goes_by_the_clock_of_stores_that_have_one",
+    )
