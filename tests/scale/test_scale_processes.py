@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.test_scanner_that_died import DIES_IN_THE_MIDDLE_OF_A_SCAN
 from tests.scale.member import manager_of, open_stores
 from tests.scale.postgres_server import PostgresServer
 
+from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, TaskManager
 from media_watch_tasks.model.tasks import TaskState
+from media_watch_tasks.options import TaskManagerOptions
+from media_watch_tasks.stores.postgres.stores import PostgresStores
 
 ROOT = Path(__file__).parents[2]
 _HANGS_AFTER = 120
@@ -200,3 +204,28 @@ def test_hosts_whose_clocks_differ_agree_by_the_clock_of_the_database(postgres: 
         assert len(cluster.sent()) == 40
     finally:
         cluster.close()
+
+
+def test_the_successor_of_a_killed_scanner_scans_at_once(postgres: PostgresServer, tmp_path: Path) -> None:
+    source, backup, schema = tmp_path / "source", tmp_path / "backup", postgres.new_schema()
+    source.mkdir()
+    backup.mkdir()
+    opened = f"PostgresStores({postgres.dsn!r}, schema={schema!r})"
+    program = DIES_IN_THE_MIDDLE_OF_A_SCAN.replace("SqliteStores(database)", opened)
+    program = "from media_watch_tasks.stores.postgres.stores import PostgresStores\n" + program
+    dead = subprocess.run([sys.executable, "-c", program, str(source), str(backup), ""], check=False, timeout=60)
+    assert dead.returncode == -9
+    (source / "clip.mp4").write_bytes(b"footage")
+    with (
+        PostgresStores(postgres.dsn, schema=schema) as stores,
+        TaskManager(
+            media_scanner=LocalMediaScanner(source),
+            media_resolver=LocalMediaResolver(source),
+            media_state_store=stores.media_state,
+            task_store=stores.tasks,
+            uploader=DirectoryUploader(backup),
+            options=TaskManagerOptions(settle_for=timedelta(0)),
+        ) as manager,
+    ):
+        report = manager.run_once()
+    assert (report.scan.skipped, report.process.succeeded) == (None, 1)
