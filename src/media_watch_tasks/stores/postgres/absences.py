@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key
 from media_watch_tasks.model.scans import ScanPage
@@ -20,7 +18,8 @@ from media_watch_tasks.stores.postgres.known_assets import (
     PRESENT,
     KnownAssets,
 )
-from media_watch_tasks.stores.relational.asset_rows import asset_state, listing_from_row
+from media_watch_tasks.stores.relational.asset_rows import asset_state, listing_from_row, listing_row
+from media_watch_tasks.stores.relational.page_difference import found_again
 from media_watch_tasks.stores.relational.path_codec import file_id_bytes
 
 __all__ = ["Absences"]
@@ -157,31 +156,12 @@ class Absences(KnownAssets):
         """The diff with those unchanged assets of the page that are marked absent."""
         if not diff.unchanged:
             return diff
-        rows = self.database.execute(
-            _MARKED, (page.source_id, directory, page.rows[0][0], page.rows[-1][0])
-        )  # fmt: skip
-        marked = {name for (name,) in rows}
-        marked.difference_update(each.name for each in (*diff.new, *diff.changed))
-        if not marked:
-            return diff
-        again = tuple(asset for asset, row in zip(page.assets, page.rows, strict=True) if row[0] in marked)
-        return attrs.evolve(diff, found_again=again)
+        place = (page.source_id, directory, page.rows[0][0], page.rows[-1][0])
+        return found_again(page, diff, (name for (name,) in self.database.execute(_MARKED, place)))
 
     def write_listing(self, directory: int, listing: KnownListing) -> None:
         """Keep the listing of a directory; inside a transaction."""
-        stamp = listing.stamp
-        self.database.execute(
-            _WRITE_LISTING,
-            (
-                directory,
-                stamp.mtime_ns,
-                stamp.ctime_ns,
-                file_id_bytes(stamp.file_id),
-                listing.since_ns,
-                listing.trusted,
-                b"\0".join(listing.directories),
-            ),
-        )
+        self.database.execute(_WRITE_LISTING, listing_row(directory, listing, file_id_bytes(listing.stamp.file_id)))
 
     def mark_absent(self, source: int, record: PageRecord) -> None:
         """Mark the candidates that a page names; inside a transaction."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from media_watch_tasks.model.assets import RootIdentity
@@ -10,7 +9,13 @@ from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.sources import ScanLease, SourceState
 from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.scan_leases import ScanLeases
-from media_watch_tasks.stores.relational.source_rows import SOURCE_COLUMNS, sources_from_rows
+from media_watch_tasks.stores.relational.source_rows import (
+    SOURCE_COLUMNS,
+    WRITE_SOURCE,
+    identity_row,
+    source_row,
+    sources_from_rows,
+)
 
 __all__ = ["SourceRecords"]
 
@@ -18,19 +23,6 @@ _READ = f"""
 SELECT id, {SOURCE_COLUMNS}, owed_directory.path
 FROM source LEFT JOIN owed_directory ON owed_directory.source = source.id
 """  # noqa: S608 - made of constants
-_WRITE = """
-INSERT INTO source (source_id, baseline, destinations, identity_strong, identity_weak, identity_stable, filter_spec,
-    checkpoint, scans, last_complete_ns, last_full_ns, scans_since_full, stamps_lie, quarantine, quarantine_scan)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-ON CONFLICT (source_id) DO UPDATE SET
-    baseline = excluded.baseline, destinations = excluded.destinations, identity_strong = excluded.identity_strong,
-    identity_weak = excluded.identity_weak, identity_stable = excluded.identity_stable,
-    filter_spec = excluded.filter_spec, checkpoint = excluded.checkpoint, scans = excluded.scans,
-    last_complete_ns = excluded.last_complete_ns, last_full_ns = excluded.last_full_ns,
-    scans_since_full = excluded.scans_since_full, stamps_lie = excluded.stamps_lie,
-    quarantine = excluded.quarantine, quarantine_scan = excluded.quarantine_scan
-RETURNING id
-"""
 _WRITE_IDENTITY = """
 INSERT INTO source (source_id, identity_strong, identity_weak, identity_stable) VALUES ($1, $2, $3, $4)
 ON CONFLICT (source_id) DO UPDATE SET identity_strong = excluded.identity_strong,
@@ -60,27 +52,13 @@ class SourceRecords(ScanLeases):
 
     def save_source(self, state: SourceState, *, lease: ScanLease | None = None) -> bool:
         """See `MediaStateStore`."""
-        values = (
-            state.source_id,
-            state.baseline.value,
-            json.dumps(sorted(state.destinations)),
-            *_identity_columns(state.identity),
-            state.filter_spec,
-            state.checkpoint,
-            state.scans,
-            state.last_complete_ns,
-            state.last_full_ns,
-            state.scans_since_full,
-            state.stamps_lie,
-            state.quarantine,
-            state.quarantine_scan,
-        )
+        values = source_row(state)
         owed = sorted(order_key(directory) for directory in state.owed)
 
         def write() -> bool:
             if lease is not None and (lease.source_id != state.source_id or self.held_source(lease) is None):
                 return False
-            ((source,),) = self.database.execute(_WRITE, values)
+            ((source,),) = self.database.execute(WRITE_SOURCE, values)
             self.database.execute(_DROP_OWED, (source, owed))
             self.database.execute(_ADD_OWED, (source, owed))
             return True
@@ -89,14 +67,8 @@ class SourceRecords(ScanLeases):
 
     def save_identity(self, source_id: str, identity: RootIdentity) -> None:
         """See `MediaStateStore`."""
-        values = (source_id, *_identity_columns(identity))
+        values = (source_id, *identity_row(identity))
         self.database.run(lambda: self.database.execute(_WRITE_IDENTITY, values))
 
     def _read(self, where: str = "", params: Row = ()) -> list[SourceState]:
         return sources_from_rows(self.database.execute(_READ + where, params))
-
-
-def _identity_columns(identity: RootIdentity | None) -> tuple[str | None, str | None, bool | None]:
-    if identity is None:
-        return None, None, None
-    return identity.strong, identity.weak, identity.file_ids_stable

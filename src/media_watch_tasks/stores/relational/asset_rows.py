@@ -13,7 +13,7 @@ from media_watch_tasks.model.sources import AssetState, KnownListing
 from media_watch_tasks.stores.relational.path_codec import file_id_from_sql, from_order_key
 from media_watch_tasks.stores.relational.text_codec import from_sql
 
-__all__ = ["LISTING_COLUMNS", "asset_change", "asset_state", "listing_from_row"]
+__all__ = ["LISTING_COLUMNS", "asset_change", "asset_state", "listing_from_row", "listing_row"]
 
 LISTING_COLUMNS = "l.mtime_ns, l.ctime_ns, l.file_id, l.since_ns, l.trusted, l.children"
 
@@ -53,3 +53,11 @@ def listing_from_row(row: Sequence[Any]) -> KnownListing:
         since_ns=since_ns,
         trusted=bool(trusted),
     )
+
+
+def listing_row(
+    directory: int, listing: KnownListing, file_id: int | bytes | None
+) -> tuple[int | bytes | None, ...]:  # fmt: skip
+    """The row of a directory, `LISTING_COLUMNS`; `file_id` as the column has it."""
+    stamp, children = listing.stamp, b"\0".join(listing.directories)
+    return directory, stamp.mtime_ns, stamp.ctime_ns, file_id, listing.since_ns, listing.trusted, children

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress, count
 from operator import ne
+
+import attrs
 
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
@@ -12,7 +14,7 @@ from media_watch_tasks.model.identity import display_text, join, split
 from media_watch_tasks.model.scans import AssetRow, ScanPage
 from media_watch_tasks.model.sources import KnownListing, PageDiff, PageRecord
 
-__all__ = ["beyond_64_bits", "name_on_page", "page_difference"]
+__all__ = ["beyond_64_bits", "found_again", "name_on_page", "page_difference"]
 
 
 def page_difference(
@@ -46,6 +48,16 @@ def page_difference(
         listed_before=listed_before,
         listing=listing,
     )
+
+
+def found_again(page: ScanPage, diff: PageDiff, marked: Iterable[bytes]) -> PageDiff:
+    """The diff with those unchanged assets of the page whose names are marked absent."""
+    names = set(marked)
+    names.difference_update(each.name for each in (*diff.new, *diff.changed))
+    if not names:
+        return diff
+    again = tuple(asset for asset, row in zip(page.assets, page.rows, strict=True) if row[0] in names)
+    return attrs.evolve(diff, found_again=again)
 
 
 def _equal_ends(known: Sequence[AssetRow], rows: Sequence[AssetRow]) -> tuple[int, int]:

@@ -9,14 +9,47 @@ from typing import Any
 from media_watch_tasks.model.assets import RootIdentity
 from media_watch_tasks.model.sources import BaselineState, SourceState
 from media_watch_tasks.stores.relational.path_codec import from_order_key
-from media_watch_tasks.stores.relational.text_codec import from_sql
+from media_watch_tasks.stores.relational.text_codec import from_sql, to_sql
 
-__all__ = ["SOURCE_COLUMNS", "sources_from_rows"]
+__all__ = ["SOURCE_COLUMNS", "WRITE_SOURCE", "identity_row", "source_row", "sources_from_rows"]
 
 SOURCE_COLUMNS = """
     source_id, baseline, destinations, identity_strong, identity_weak, identity_stable, filter_spec, checkpoint, scans,
     last_complete_ns, last_full_ns, scans_since_full, stamps_lie, quarantine, quarantine_scan
 """
+
+_NAMES = [name.strip() for name in SOURCE_COLUMNS.split(",")]
+WRITE_SOURCE = f"""
+INSERT INTO source ({", ".join(_NAMES)}) VALUES ({", ".join("?" * len(_NAMES))})
+ON CONFLICT (source_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])}
+RETURNING id
+"""  # noqa: S608 - made of constants
+
+
+def source_row(state: SourceState) -> tuple[int | str | bytes | None, ...]:
+    """`SOURCE_COLUMNS` of a record."""
+    return (
+        to_sql(state.source_id),
+        state.baseline.value,
+        json.dumps(sorted(state.destinations)),
+        *identity_row(state.identity),
+        to_sql(state.filter_spec),
+        to_sql(state.checkpoint),
+        state.scans,
+        state.last_complete_ns,
+        state.last_full_ns,
+        state.scans_since_full,
+        state.stamps_lie,
+        to_sql(state.quarantine),
+        state.quarantine_scan,
+    )
+
+
+def identity_row(identity: RootIdentity | None) -> tuple[str | bytes | None, str | bytes | None, bool | None]:
+    """The three columns of an identity."""
+    if identity is None:
+        return None, None, None
+    return to_sql(identity.strong), to_sql(identity.weak), identity.file_ids_stable
 
 
 def sources_from_rows(rows: Sequence[tuple[Any, ...]]) -> list[SourceState]:

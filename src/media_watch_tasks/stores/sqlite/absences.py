@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key, split
 from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
-from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, asset_state, listing_from_row
+from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, asset_state, listing_from_row, listing_row
+from media_watch_tasks.stores.relational.page_difference import found_again
 from media_watch_tasks.stores.relational.path_codec import file_id_to_sql
 from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
@@ -172,28 +171,11 @@ class Absences(KnownAssets):
         if not diff.unchanged:
             return diff
         place = (to_sql(page.source_id), order_key(page.directory), page.rows[0][0], page.rows[-1][0])
-        marked = {name for (name,) in self.database.execute(_MARKED, place)}
-        marked.difference_update(each.name for each in (*diff.new, *diff.changed))
-        if not marked:
-            return diff
-        again = tuple(asset for asset, row in zip(page.assets, page.rows, strict=True) if row[0] in marked)
-        return attrs.evolve(diff, found_again=again)
+        return found_again(page, diff, (name for (name,) in self.database.execute(_MARKED, place)))
 
     def write_listing(self, directory: int, listing: KnownListing) -> None:
         """Keep the listing of a directory; inside a transaction."""
-        stamp = listing.stamp
-        self.database.execute(
-            _WRITE_LISTING,
-            (
-                directory,
-                stamp.mtime_ns,
-                stamp.ctime_ns,
-                file_id_to_sql(stamp.file_id),
-                listing.since_ns,
-                int(listing.trusted),
-                b"\0".join(listing.directories),
-            ),
-        )
+        self.database.execute(_WRITE_LISTING, listing_row(directory, listing, file_id_to_sql(listing.stamp.file_id)))
 
     def mark_absent(self, source: int, record: PageRecord) -> None:
         """Mark the candidates that a page names; inside a transaction."""
