@@ -60,7 +60,7 @@ def test_the_queue_behaves_as_the_model(machine: type[OnPostgres]) -> None:
         return
     machine.seen.clear()
     for number in range(1, 10):
-        _run(machine, examples=25, number=number)
+        _run(machine, examples=15, number=number)
         if not (NOTEWORTHY - machine.seen.keys()):
             break
     assert not (NOTEWORTHY - machine.seen.keys()), "the machine did not come to these"
