@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from bench_diff import CHANGED, LAYOUTS, MISSING, NEW, SOURCE, Outcome, pages, pages_alone
+from tests.benchmarks.bench_diff import CHANGED, LAYOUTS, MISSING, NEW, SOURCE, Outcome, pages, pages_alone
 from tests.scale.postgres_server import PostgresServer
 
 from media_watch_tasks.model.sources import PageRecord

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.stores.postgres import permits as postgres_permits
 from media_watch_tasks.stores.postgres.permits import PostgresPermits
 from media_watch_tasks.stores.sqlite import permits as sqlite_permits
 from media_watch_tasks.stores.sqlite.permits import SqlitePermits
+from media_watch_tasks.stores.turns import next_turn
 from media_watch_tasks.uploaders.wrappers import shared_limit
 from media_watch_tasks.uploaders.wrappers.shared_limit import SharedLimit
 
@@ -48,7 +52,7 @@ def has_one_file_for_all_names(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(f"{POSTGRES}::test_no_clock_that_jumps_holds_turns_up")
 def believes_turns_of_a_far_future(patch: pytest.MonkeyPatch) -> None:
-    real = postgres_permits.next_turn
+    real = next_turn
     patch.setattr(
         postgres_permits, "next_turn", lambda reserved, **named: real(reserved, **{**named, "longest_ns": 2**62})
     )
@@ -58,8 +62,8 @@ def believes_turns_of_a_far_future(patch: pytest.MonkeyPatch) -> None:
 def keeps_turns_of_another_boot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sqlite_permits, "next_turn", _unguarded)
     patch.setattr(
-        sqlite_permits, "_read_turns", lambda descriptor, _boot: sqlite_permits.json.loads(
-            sqlite_permits.os.pread(descriptor, 9_999, 0) or b"{}"
+        sqlite_permits, "_read_turns", lambda descriptor, _boot: json.loads(
+            os.pread(descriptor, 9_999, 0) or b"{}"
         ).get("turns", [])
     )  # fmt: skip
 
@@ -67,9 +71,7 @@ def keeps_turns_of_another_boot(patch: pytest.MonkeyPatch) -> None:
 def _unguarded(
     reserved: Any, *, now_ns: int, turns: int, per_ns: int, longest_ns: int
 ) -> tuple[int, list[int]]:  # fmt: skip
-    return postgres_permits.next_turn(
-        reserved, now_ns=now_ns, turns=turns, per_ns=per_ns, longest_ns=longest_ns + 2**62
-    )
+    return next_turn(reserved, now_ns=now_ns, turns=turns, per_ns=per_ns, longest_ns=longest_ns + 2**62)
 
 
 def _bucket(
@@ -126,7 +128,7 @@ def asks_for_no_place(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(f"{LIMIT}::test_only_the_named_kinds_are_held_up")
 def holds_up_every_kind(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(shared_limit, "kind_of", lambda _name: shared_limit.MediaKind.VIDEO)
+    patch.setattr(shared_limit, "kind_of", lambda _name: MediaKind.VIDEO)
 
 
 @killed_by(f"{LIMIT}::test_the_rate_is_counted_over_all_processes")
@@ -137,9 +139,7 @@ def counts_the_rate_for_itself(patch: pytest.MonkeyPatch) -> None:
     def take_turn(self: SqlitePermits, _name: str, *, turns: int, per_ns: int, longest_ns: int) -> tuple[bool, int]:
         with lock:
             now = self._clock.boot_ns()
-            turn, kept = sqlite_permits.next_turn(
-                own.get(id(self), ()), now_ns=now, turns=turns, per_ns=per_ns, longest_ns=longest_ns
-            )
+            turn, kept = next_turn(own.get(id(self), ()), now_ns=now, turns=turns, per_ns=per_ns, longest_ns=longest_ns)
             own[id(self)] = kept
             return turn - now <= longest_ns, turn - now
 
