@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+from tests.scale.postgres_server import PostgresServer, missing_program
 
 # Times are asserted in benchmarks only: a busy machine must not fail an example for being slow.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of this process; without fsync: no test of it cuts the power."""
+    missing = missing_program()
+    if missing is not None:
+        pytest.skip(f"{missing} is not installed (Debian package postgresql)")
+    with PostgresServer() as server:
+        yield server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

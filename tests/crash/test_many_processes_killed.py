@@ -17,7 +17,7 @@ from tests.crash.zygote import HANG_GUARD, Child, Zygote
 
 from media_watch_tasks import SqliteStores
 from media_watch_tasks.model.tasks import TaskState
-from media_watch_tasks.stores.sqlite.task_codec import SUCCESS
+from media_watch_tasks.stores.relational.task_codec import SUCCESS
 
 SCANNERS, WORKERS = 2, 4
 

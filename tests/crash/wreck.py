@@ -16,7 +16,7 @@ from tests.crash.footage import Footage, Version
 from tests.crash.programs import Afterwards
 
 from media_watch_tasks.model.identity import join
-from media_watch_tasks.stores.sqlite.task_codec import DEAD, SUCCESS
+from media_watch_tasks.stores.relational.task_codec import DEAD, SUCCESS
 
 _ENDED = """
 SELECT t.id, t.key, t.asset_id, t.size, t.mtime_ns, t.state, t.reason, r.task_id, r.remote_id, r.size, r.sha256

@@ -12,7 +12,7 @@ from media_watch_tasks.stores.memory import claiming, enqueueing, settling, task
 from media_watch_tasks.stores.memory.task_book import TaskBook
 from media_watch_tasks.stores.memory.task_row import Row
 from media_watch_tasks.stores.phases import Phase
-from media_watch_tasks.stores.sqlite import task_claim, task_core
+from media_watch_tasks.stores.relational import task_claim, task_core
 from media_watch_tasks.stores.sqlite.worker_locks import WorkerLocks
 
 MACHINE = "tests/unit/test_task_store_machine.py::test_a_queue_behaves_as_the_model"

@@ -19,6 +19,7 @@ from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.errors import ConfigurationError, OperationCancelled, PermanentError, Snooze, TransientError
 from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
 from media_watch_tasks.model.uploads import UploadReceipt
+from media_watch_tasks.stores.sqlite.permits import SqlitePermits
 from media_watch_tasks.testing.clock import FakeClock
 from media_watch_tasks.testing.contracts.uploader import UploaderContract
 from media_watch_tasks.testing.contracts.uploader_capabilities import (
@@ -35,6 +36,7 @@ from media_watch_tasks.uploaders import (
     DryRun,
     HttpUploader,
     RateLimit,
+    SharedLimit,
     Then,
     Transform,
     VerifyAfterUpload,
@@ -74,6 +76,12 @@ class TestBandwidthLimitKeepsPromises(_Suite):
 class TestRateLimitKeepsPromises(_Suite):
     def wrapped(self, inner: Uploader) -> Uploader:
         return RateLimit(inner, uploads=1, per=timedelta(milliseconds=1), clock=FakeClock())
+
+
+class TestSharedLimitKeepsPromises(_Suite):
+    def wrapped(self, inner: Uploader) -> Uploader:
+        permits = SqlitePermits(str(self.target.parent / "watch.db"), FakeClock())
+        return SharedLimit(inner, permits, at_once=100, uploads=10_000, per=timedelta(seconds=1))
 
 
 class TestVerifyAfterUploadKeepsPromises(_Suite):

@@ -5,11 +5,12 @@ from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.payloads import KeepPayloads, KeptPayload, PayloadStore
+from media_watch_tasks.abc.permits import Permits
 from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import Filters, MediaScanner
 from media_watch_tasks.abc.scheduler import Job, Scheduler
-from media_watch_tasks.abc.stores import MediaStateStore, Reservation, SharedTransaction, TaskStore
+from media_watch_tasks.abc.stores import KeepsTime, MediaStateStore, Reservation, SharedTransaction, TaskStore
 from media_watch_tasks.abc.uploader import (
     BatchItem,
     BatchUploader,
@@ -42,6 +43,7 @@ __all__ = [
     "FindsExisting",
     "Job",
     "KeepPayloads",
+    "KeepsTime",
     "KeptPayload",
     "LocalDestination",
     "MediaProber",
@@ -51,6 +53,7 @@ __all__ = [
     "MovesRemote",
     "OpensByteSources",
     "PayloadStore",
+    "Permits",
     "Reservation",
     "Resumable",
     "Scheduler",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.metadata import MediaMetadata
@@ -38,7 +39,7 @@ from media_watch_tasks.model.tasks import (
 )
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
 
-__all__ = ["MediaStateStore", "Reservation", "SharedTransaction", "TaskStore"]
+__all__ = ["KeepsTime", "MediaStateStore", "Reservation", "SharedTransaction", "TaskStore"]
 
 Reservation = tuple[ReservationState, UploadReceipt | None]
 """The answer to `reserve_content`: the state, and the receipt to share where the content was delivered."""
@@ -57,6 +58,13 @@ class SharedTransaction(ABC):
 
         Blocks may nest; the outermost commits. With `durable` the commit is on the disk when the block ends.
         """
+
+
+class KeepsTime(ABC):
+    """Capability of a store whose times are not those of this machine: the manager goes by the same clock."""
+
+    clock: Clock
+    """Where the store takes its times from."""
 
 
 class MediaStateStore(ABC):

@@ -13,7 +13,7 @@ from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.payloads import PayloadStore
 from media_watch_tasks.abc.resolver import MediaResolver
 from media_watch_tasks.abc.scanner import MediaScanner
-from media_watch_tasks.abc.stores import MediaStateStore, TaskStore
+from media_watch_tasks.abc.stores import KeepsTime, MediaStateStore, TaskStore
 from media_watch_tasks.abc.uploader import Uploader
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
@@ -86,7 +86,8 @@ class TaskManager:
             uploader: where files go; `AllOf` for several destinations.
             options: settings; the defaults suit a NAS and a few upload threads.
             constraints: conditions that tasks may ask for by name.
-            clock: the time; give the stores the same one.
+            clock: the time; give the stores the same one. By default that of the stores where they have one of their
+                own (`KeepsTime`: PostgreSQL goes by the server's), else the machine's.
             rng: randomness for the jitter of back-offs.
             pending: keeps the bytes of failed uploads whose source may vanish (`spool.PendingStore`); None: nothing is
                 kept.
@@ -112,7 +113,7 @@ class TaskManager:
             tasks=task_store,
             destinations=Destinations(media_scanner.source_id, uploader),
             options=chosen,
-            clock=clock or SystemClock(),
+            clock=clock or (task_store.clock if isinstance(task_store, KeepsTime) else SystemClock()),
             constraints=constraints,
             rng=rng or random.Random(),  # noqa: S311 - spreads retries, guards nothing
             pending=pending,

@@ -90,11 +90,15 @@ class Rig:
         self.events: list[Event] = []
         self.media_state: MediaStateStore
         self.tasks: TaskStore
-        if kind == "sqlite":
-            stores = stack.enter_context(SqliteStores(folder / "watch.db", clock=self.clock))
+        self.open_stores(folder, self.clock)
+
+    def open_stores(self, folder: Path, clock: FakeClock) -> None:
+        """The stores of this kind."""
+        if self.kind == "sqlite":
+            stores = self.stack.enter_context(SqliteStores(folder / "watch.db", clock=clock))
             self.media_state, self.tasks = stores.media_state, stores.tasks
         else:
-            self.media_state, self.tasks = MemoryMediaStateStore(self.clock), MemoryTaskStore(self.clock)
+            self.media_state, self.tasks = MemoryMediaStateStore(clock), MemoryTaskStore(clock)
 
     def manager(
         self, *, uploader: Uploader | None = None, parts: dict[str, Any] | None = None, **options: Any

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, order_key, split
-from media_watch_tasks.model.scans import DirectoryStamp, ScanPage
+from media_watch_tasks.model.scans import ScanPage
 from media_watch_tasks.model.sources import AssetState, KnownListing, PageDiff, PageRecord
+from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, asset_state, listing_from_row, listing_row
+from media_watch_tasks.stores.relational.page_difference import found_again
+from media_watch_tasks.stores.relational.path_codec import file_id_to_sql
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets, asset_state
+from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, KnownAssets
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
-from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, file_id_to_sql
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
-__all__ = ["LISTING_COLUMNS", "Absences", "listing_from_row"]
+__all__ = ["Absences"]
 
 _SOURCE = "(SELECT id FROM source WHERE source_id = ?)"
-LISTING_COLUMNS = "l.mtime_ns, l.ctime_ns, l.file_id, l.since_ns, l.trusted, l.children"
 _LISTING = f"""
 SELECT {LISTING_COLUMNS} FROM directory AS d JOIN directory_listing AS l ON l.directory = d.id
 WHERE d.source = {_SOURCE} AND d.path = ?
@@ -172,28 +171,11 @@ class Absences(KnownAssets):
         if not diff.unchanged:
             return diff
         place = (to_sql(page.source_id), order_key(page.directory), page.rows[0][0], page.rows[-1][0])
-        marked = {name for (name,) in self.database.execute(_MARKED, place)}
-        marked.difference_update(each.name for each in (*diff.new, *diff.changed))
-        if not marked:
-            return diff
-        again = tuple(asset for asset, row in zip(page.assets, page.rows, strict=True) if row[0] in marked)
-        return attrs.evolve(diff, found_again=again)
+        return found_again(page, diff, (name for (name,) in self.database.execute(_MARKED, place)))
 
     def write_listing(self, directory: int, listing: KnownListing) -> None:
         """Keep the listing of a directory; inside a transaction."""
-        stamp = listing.stamp
-        self.database.execute(
-            _WRITE_LISTING,
-            (
-                directory,
-                stamp.mtime_ns,
-                stamp.ctime_ns,
-                file_id_to_sql(stamp.file_id),
-                listing.since_ns,
-                int(listing.trusted),
-                b"\0".join(listing.directories),
-            ),
-        )
+        self.database.execute(_WRITE_LISTING, listing_row(directory, listing, file_id_to_sql(listing.stamp.file_id)))
 
     def mark_absent(self, source: int, record: PageRecord) -> None:
         """Mark the candidates that a page names; inside a transaction."""
@@ -210,18 +192,7 @@ class Absences(KnownAssets):
 
     def _states(self, source_id: str, sql: str, params: Row) -> Sequence[AssetState]:
         rows = self.database.execute(sql, params)
-        return tuple(asset_state(source_id, path, name, columns) for path, name, *columns in rows)
-
-
-def listing_from_row(row: Row) -> KnownListing:
-    """From `LISTING_COLUMNS`."""
-    mtime_ns, ctime_ns, file_id, since_ns, trusted, children = row
-    return KnownListing(
-        stamp=DirectoryStamp(mtime_ns, ctime_ns, file_id_from_sql(file_id)),
-        directories=tuple(children.split(b"\0")) if children else (),
-        since_ns=since_ns,
-        trusted=bool(trusted),
-    )
+        return tuple(asset_state(source_id, row) for row in rows)
 
 
 def _place(asset_id: bytes) -> tuple[bytes, bytes]:

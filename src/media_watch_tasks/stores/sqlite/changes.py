@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
-from media_watch_tasks.model.identity import join, order_key
+from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.sources import DirectoryTotals
-from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA, asset_state
-from media_watch_tasks.stores.sqlite.path_codec import from_order_key
+from media_watch_tasks.stores.relational.asset_rows import asset_change
+from media_watch_tasks.stores.relational.path_codec import from_order_key
+from media_watch_tasks.stores.relational.text_codec import to_sql
+from media_watch_tasks.stores.sqlite.known_assets import ASSET_COLUMNS, ASSET_METADATA
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
 __all__ = ["Changes"]
 
@@ -62,7 +63,7 @@ class Changes(SharesDatabase, ChangeFeed, Bookmarks, CountsByDirectory):
         else:
             source = to_sql(source_id)
             rows = self.database.execute(_OF_SOURCE, (watermark, source, watermark, source, limit))
-        return tuple(_change(sequence, source, path, name, columns) for sequence, source, path, name, *columns in rows)
+        return tuple(asset_change(row) for row in rows)
 
     def last_sequence(self) -> int:
         """See `ChangeFeed`."""
@@ -91,9 +92,3 @@ class Changes(SharesDatabase, ChangeFeed, Bookmarks, CountsByDirectory):
             rows = self.database.execute(_TOTALS_OF_ALL, (source,))
         for path, present, missing, size in rows:
             yield DirectoryTotals(from_order_key(path), present, missing, int(size))
-
-
-def _change(sequence: int, source: str | bytes, path: bytes, name: bytes, columns: Sequence[Any]) -> AssetChange:
-    source_id = from_sql(source)
-    state = None if columns[0] is None else asset_state(source_id, path, name, columns)
-    return AssetChange(sequence, source_id, join(from_order_key(path), name), state)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from os import getpid
 from threading import get_ident
@@ -116,6 +116,19 @@ class Database:
     def insert(self, sql: str, params: Parameters = ()) -> int | None:
         """Run an INSERT of at most one row; its id, None where none was written. Inside a `transaction` only."""
         return self._own().insert(sql, params)
+
+    @staticmethod
+    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[bytes, ...]]:
+        """An SQL term that holds where the column is one of these BLOBs, and its parameters; at most 30,000."""
+        return f"{column} IN ({', '.join('?' * len(blobs))})", tuple(blobs)
+
+    @property
+    def is_alone(self) -> bool:
+        """A transaction is always alone here."""
+        return True
+
+    def require_alone(self) -> None:
+        """What follows rests on more than the rows it writes: nothing to do, for a transaction is alone here."""
 
     def total_changes(self) -> int:
         """The number of rows that this transaction's connection has written so far, triggers included."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any
 
-from media_watch_tasks.model.identity import Fingerprint, join, order_key, split
+from media_watch_tasks.model.identity import Fingerprint, order_key, split
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.sources import AssetState
+from media_watch_tasks.stores.relational.asset_rows import asset_state
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
-from media_watch_tasks.stores.sqlite.path_codec import file_id_from_sql, from_order_key
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import from_sql, to_sql
 
-__all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets", "asset_state"]
+__all__ = ["ASSET_COLUMNS", "ASSET_METADATA", "KnownAssets"]
 
 _BATCH_SIZES = (1, 4, 16, 64, 256)
 _NOTHING = (-1, None, None)
@@ -93,8 +92,8 @@ class KnownAssets(SharesDatabase):
         found: list[AssetState | None] = [None] * len(asset_ids)
         for batch in _batches(asset_ids):
             rows = self.database.execute(_look_up(len(batch)), (*chain.from_iterable(batch), to_sql(source_id)))
-            for number, path, name, *columns in rows:
-                found[number] = asset_state(source_id, path, name, columns)
+            for number, *row in rows:
+                found[number] = asset_state(source_id, row)
         return tuple(found)
 
     def iterate_assets(self, source_id: str) -> Iterator[AssetState]:
@@ -102,8 +101,8 @@ class KnownAssets(SharesDatabase):
         source = to_sql(source_id)
         rows = self.database.execute(_FROM_START, (source, _PORTION))
         while rows:
-            for path, name, *columns in rows:
-                yield asset_state(source_id, path, name, columns)
+            for row in rows:
+                yield asset_state(source_id, row)
             path, name = rows[-1][:2]
             rows = self.database.execute(_REST_OF_DIRECTORY, (source, path, name, _PORTION))
             if len(rows) < _PORTION:
@@ -204,20 +203,3 @@ def _look_up(length: int) -> str:
     {ASSET_METADATA}
     WHERE d.source = {_SOURCE}
     """  # noqa: S608 - made of constants
-
-
-def asset_state(source_id: str, path: bytes, name: bytes, columns: Sequence[Any]) -> AssetState:
-    """From the path of the directory, the name and `ASSET_COLUMNS`."""
-    size, mtime_ns, file_id, unchanged_since, first_seen, missing_since, baseline, meta_size, meta_mtime, text = columns
-    return AssetState(
-        source_id=source_id,
-        asset_id=join(from_order_key(path), name),
-        fingerprint=Fingerprint(size, mtime_ns),
-        file_id=file_id_from_sql(file_id),
-        unchanged_since_ns=unchanged_since,
-        first_seen_ns=first_seen,
-        missing_since_ns=missing_since,
-        baseline=bool(baseline),
-        metadata=None if text is None else MediaMetadata.from_json(from_sql(text)),
-        metadata_fingerprint=None if text is None else Fingerprint(meta_size, meta_mtime),
-    )

@@ -1,41 +1,18 @@
-"""A digest of a directory's listing, so that an unchanged one is known by a single row of the database.
-
-Reading the rows of a million assets costs half a second, their digest from the listing a tenth. A digest is kept for
-directories that fit on one page. Any write to a directory's assets drops it, by a trigger where a row is changed or
-deleted; whoever wrote puts the new one in its place. A directory without one is compared row by row.
-"""
+"""The digest of a directory's listing as it is written, see `relational.page_digest`."""
 
 from __future__ import annotations
 
-import hashlib
-import marshal
-
-from media_watch_tasks.model.scans import AssetRow
+from media_watch_tasks.stores.relational.page_digest import LARGEST_DIGEST, listing_digest
 from media_watch_tasks.stores.sqlite.database import Database
 
-__all__ = ["listing_digest", "refresh_digest"]
+__all__ = ["refresh_digest"]
 
-_LARGEST = 1_000
-# This version of marshal's format writes equal values equally, whatever else refers to them.
-_FORMAT = 2
 _READ = "SELECT name, size, mtime_ns FROM asset WHERE directory = ? AND missing_since_ns IS NULL ORDER BY name LIMIT ?"
 _WRITE = "UPDATE directory SET digest = ? WHERE id = ?"
 
 
-def listing_digest(rows: tuple[AssetRow, ...]) -> bytes | None:
-    """16 bytes that tell listings apart; None for rows of other types than plain tuples, bytes and integers.
-
-    Another Python may make another digest of equal rows: the comparison is by rows then, never wrong.
-    """
-    try:
-        plain = marshal.dumps(rows, _FORMAT)
-    except ValueError:
-        return None
-    return hashlib.blake2b(plain, digest_size=16).digest()
-
-
 def refresh_digest(database: Database, directory: int) -> None:
     """Write the digest of what is known of a directory; inside the transaction that changed it, at its end."""
-    rows = database.execute(_READ, (directory, _LARGEST + 1))
-    if len(rows) <= _LARGEST:
+    rows = database.execute(_READ, (directory, LARGEST_DIGEST + 1))
+    if len(rows) <= LARGEST_DIGEST:
         database.execute(_WRITE, (listing_digest(tuple(rows)), directory))

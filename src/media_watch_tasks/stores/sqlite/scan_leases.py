@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from media_watch_tasks.model.sources import ScanLease
+from media_watch_tasks.stores.relational.text_codec import to_sql
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
 __all__ = ["ScanLeases"]
 

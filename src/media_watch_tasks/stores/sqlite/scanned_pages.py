@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import compress, count
-from operator import ne
-
-from media_watch_tasks.errors import ConfigurationError
-from media_watch_tasks.model.assets import MediaAsset
-from media_watch_tasks.model.identity import display_text, join, order_key, split
+from media_watch_tasks.model.identity import order_key
 from media_watch_tasks.model.scans import ScanPage
-from media_watch_tasks.model.sources import KnownListing, PageDiff, PageRecord, ScanLease
-from media_watch_tasks.stores.sqlite.absences import LISTING_COLUMNS, Absences, listing_from_row
+from media_watch_tasks.model.sources import PageDiff, PageRecord, ScanLease
+from media_watch_tasks.stores.relational.asset_rows import LISTING_COLUMNS, listing_from_row
+from media_watch_tasks.stores.relational.page_difference import beyond_64_bits, name_on_page, page_difference
+from media_watch_tasks.stores.relational.page_digest import listing_digest
+from media_watch_tasks.stores.relational.path_codec import file_id_to_sql
+from media_watch_tasks.stores.relational.text_codec import to_sql
+from media_watch_tasks.stores.sqlite.absences import Absences
 from media_watch_tasks.stores.sqlite.change_sequence import take_sequences
 from media_watch_tasks.stores.sqlite.connection import Row
-from media_watch_tasks.stores.sqlite.page_digest import listing_digest, refresh_digest
-from media_watch_tasks.stores.sqlite.path_codec import file_id_to_sql
+from media_watch_tasks.stores.sqlite.page_digest import refresh_digest
 from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
-from media_watch_tasks.stores.sqlite.text_codec import to_sql
 
 __all__ = ["ScannedPages"]
 
@@ -102,7 +99,7 @@ class ScannedPages(ScanLeases, Absences):
                 return self.found_again(page, same) if any_mark else same
         known = self._known(page, after)
         listed_before = bool(known.pop()[1]) if known else False
-        diff = _difference(page, known, listed_before=listed_before, listing=listing)
+        diff = page_difference(page, known, listed_before=listed_before, listing=listing)
         return self.found_again(page, diff) if any_mark else diff
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
@@ -115,7 +112,15 @@ class ScannedPages(ScanLeases, Absences):
             return self.held_source(lease) is not None
         now = self.clock.now_ns()
         rows = [
-            (_name(asset, record), asset.size, asset.mtime_ns, file_id_to_sql(asset.file_id), now, now, int(baseline))
+            (
+                name_on_page(asset, record),
+                asset.size,
+                asset.mtime_ns,
+                file_id_to_sql(asset.file_id),
+                now,
+                now,
+                int(baseline),
+            )
             for asset in record.seen
         ]
         with self.transaction():
@@ -164,55 +169,4 @@ class ScannedPages(ScanLeases, Absences):
             if self.database.total_changes() - before < len(values):
                 self.database.executemany(_WRITE_ANY, values)
         except OverflowError as error:
-            raise ConfigurationError(
-                f"the directory {display_text(record.directory) or '.'} has a size or mtime beyond 64 bits: the "
-                "scanner passes such values through media_watch_tasks.model.identity.within_int64"
-            ) from error
-
-
-def _difference(page: ScanPage, known: list[Row], *, listed_before: bool, listing: KnownListing | None) -> PageDiff:
-    assets = page.assets
-    front, back = _equal_ends(known, page.rows)
-    rows = page.rows[front : len(page.rows) - back]
-    known_rows = {row[0]: row for row in known[front : len(known) - back]}
-    unknown: list[int] = []
-    changed: list[MediaAsset] = []
-    for index, row in enumerate(rows, front):
-        known_row = known_rows.get(row[0])
-        if known_row is None:
-            unknown.append(index)
-        elif known_row != row:
-            changed.append(assets[index])
-    if unknown and front + back:
-        # A listing made while the directory changes may hold a name twice, and one of the two among the equal ends.
-        at_the_ends = {row[0]: row for row in (*known[:front], *known[len(known) - back :])}
-        again = [index for index in unknown if page.rows[index][0] in at_the_ends]
-        changed += [assets[index] for index in again if page.rows[index] != at_the_ends[page.rows[index][0]]]
-        unknown = [index for index in unknown if index not in again]
-    names = {row[0] for row in rows}
-    return PageDiff(
-        new=tuple(assets[index] for index in unknown),
-        changed=tuple(changed),
-        missing=tuple(join(page.directory, name) for name in known_rows if name not in names),
-        unchanged=len(page.rows) - len(unknown) - len(changed),
-        listed_before=listed_before,
-        listing=listing,
-    )
-
-
-def _equal_ends(known: Sequence[Row], rows: Sequence[Row]) -> tuple[int, int]:
-    """How many rows are equal at the front, and at the back: only what stands between them has to be looked up."""
-    shorter = min(len(known), len(rows))
-    front = next(compress(count(), map(ne, known, rows)), shorter)
-    back = next(compress(count(), map(ne, reversed(known), reversed(rows))), shorter)
-    return front, min(back, shorter - front)
-
-
-def _name(asset: MediaAsset, record: PageRecord) -> bytes:
-    directory, name = split(asset.asset_id)
-    if directory != record.directory:
-        raise ConfigurationError(
-            f"the asset {asset.display} does not stand in the directory {display_text(record.directory) or '.'} of its "
-            "page: the scanner yields each directory as pages of its own"
-        )
-    return name
+            raise beyond_64_bits(record) from error

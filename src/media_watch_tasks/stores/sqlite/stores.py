@@ -45,6 +45,7 @@ class SqliteStores:
         from media_watch_tasks.stores.sqlite.database import Database  # noqa: PLC0415
         from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateStore  # noqa: PLC0415
         from media_watch_tasks.stores.sqlite.migrations import migrate  # noqa: PLC0415
+        from media_watch_tasks.stores.sqlite.permits import SqlitePermits  # noqa: PLC0415
         from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore  # noqa: PLC0415
 
         self._factory = database_factory
@@ -55,6 +56,7 @@ class SqliteStores:
         try:
             migrate(self.database)
             self.media_state = SqliteMediaStateStore(self.database, clock)
+            self.permits = SqlitePermits(self.database.path, clock)
             self.tasks = SqliteTaskStore(self.database, clock, on_end=self.media_state.release_scans_of)
         except BaseException:
             self.database.close()
@@ -75,6 +77,7 @@ class SqliteStores:
 
     def close(self) -> None:
         """Let go of the workers of this process and close the database. A second call does nothing."""
+        self.permits.close()
         self.tasks.close()
         self.database.close()
 

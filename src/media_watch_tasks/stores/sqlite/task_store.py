@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.model.identity import Route
-from media_watch_tasks.model.settlements import Interrupt, Pause, PauseScope, Settlement, SettleResult
-from media_watch_tasks.model.tasks import (
-    Claim,
-    ClaimRef,
-    ClaimRequest,
-    EnqueueResult,
-    NewTask,
-    Task,
-    TaskSelection,
-    TaskState,
-)
-from media_watch_tasks.model.uploads import UploadProgress
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
+from media_watch_tasks.stores.relational.task_claim import TaskClaim
+from media_watch_tasks.stores.relational.task_content import TaskContent
+from media_watch_tasks.stores.relational.task_control import TaskControl
+from media_watch_tasks.stores.relational.task_core import TaskCore
+from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
+from media_watch_tasks.stores.relational.task_queries import TaskQueries
+from media_watch_tasks.stores.relational.task_sequel import TaskSequel
+from media_watch_tasks.stores.relational.task_settle import TaskSettle
+from media_watch_tasks.stores.relational.task_store import RelationalTaskStore, nobody_else
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
-from media_watch_tasks.stores.sqlite.task_claim import TaskClaim
-from media_watch_tasks.stores.sqlite.task_content import TaskContent
-from media_watch_tasks.stores.sqlite.task_control import TaskControl
-from media_watch_tasks.stores.sqlite.task_core import TaskCore
-from media_watch_tasks.stores.sqlite.task_enqueue import TaskEnqueue
-from media_watch_tasks.stores.sqlite.task_queries import TaskQueries
-from media_watch_tasks.stores.sqlite.task_sequel import TaskSequel
-from media_watch_tasks.stores.sqlite.task_settle import TaskSettle
 from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
 
 __all__ = ["SqliteTaskStore"]
 
-
-def _nobody_else(_worker_ids: Sequence[str]) -> None:
-    """Workers that ended held nothing but tasks."""
+_T = TypeVar("_T")
 
 
-class SqliteTaskStore(SharesDatabase, TaskStore):
+class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
     """The queue of tasks, in an SQLite file. Made by `SqliteStores`.
 
     Beside the database it keeps a folder with a lock file for each worker: see `worker_locks`.
@@ -53,7 +38,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         *,
         dead_after: int = DEAD_AFTER,
         crash_backoff_ns: Sequence[int] = CRASH_BACKOFF_NS,
-        on_end: Callable[[Sequence[str]], None] = _nobody_else,
+        on_end: Callable[[Sequence[str]], None] = nobody_else,
     ) -> None:
         """Take the database.
 
@@ -67,7 +52,7 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         """
         super().__init__(database, clock)
         self._core = TaskCore(database, clock)
-        self._workers = TaskWorkers(self._core, on_end=on_end)
+        self._workers = TaskWorkers(self._core, path=database.path, on_end=on_end)
         self._enqueue = TaskEnqueue(self._core)
         self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
         self._sequel = TaskSequel(self._core)
@@ -76,170 +61,10 @@ class SqliteTaskStore(SharesDatabase, TaskStore):
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)
 
-    def close(self) -> None:
-        """Let go of the workers' lock files, as the end of the process would. The database is closed by its owner."""
-        self._workers.close()
-
-    # ---- workers
-
-    def register_worker(self, name: str = "") -> str:
-        """See `TaskStore`."""
+    def _alone(self, work: Callable[[], _T]) -> _T:
         with self.transaction():
-            return self._workers.register(name)
+            return work()
 
-    def unregister_worker(self, worker_id: str) -> None:
-        """See `TaskStore`."""
-        with self.transaction():
-            self._workers.unregister(worker_id)
-        self._workers.forget_lock(worker_id)
-
-    # ---- the queue
-
-    def enqueue_if_absent(self, tasks: Sequence[NewTask], *, durable: bool = False) -> Sequence[EnqueueResult]:
-        """See `TaskStore`."""
+    def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
         with self.transaction(durable=durable):
-            return self._enqueue.enqueue(tasks)
-
-    def claim_batch(self, request: ClaimRequest) -> Sequence[Claim]:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._claim.claim(request)
-
-    def begin(self, refs: Sequence[ClaimRef]) -> frozenset[int]:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._claim.begin(refs)
-
-    def extend(
-        self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None = None
-    ) -> frozenset[int]:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._settle.extend(refs, lease_ns=lease_ns, progress=progress)
-
-    def settle(
-        self, settlements: Sequence[Settlement], *, durable: bool = False, then_claim: ClaimRequest | None = None
-    ) -> SettleResult:
-        """See `TaskStore`."""
-        with self.transaction(durable=durable):
-            settled = self._settle.settle(settlements)
-            claims = () if then_claim is None else self._claim.claim(then_claim)
-        return SettleResult(settled=settled, claims=claims)
-
-    def save_resume_state(self, ref: ClaimRef, state: Mapping[str, object] | None) -> bool:
-        """See `TaskStore`. Raises TypeError or ValueError where the state is no JSON."""
-        text = None if state is None else json.dumps(dict(state))
-        with self.transaction():
-            return self._settle.save_resume_state(ref, text)
-
-    def interrupts(self, worker_id: str) -> Sequence[Interrupt]:
-        """See `TaskStore`."""
-        worker = self._workers.known_number(worker_id)
-        return () if worker is None else self._queries.interrupts(worker)
-
-    def take_back(self, *, dead_after: int, backoff_ns: Sequence[int], asking: str | None = None) -> int:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._claim.take_back(dead_after=dead_after, backoff_ns=backoff_ns, asking=asking)
-
-    def last_token(self) -> int:
-        """See `TaskStore`."""
-        return self._claim.last_token
-
-    def next_due_ns(self, routes: Sequence[Route]) -> int | None:
-        """See `TaskStore`."""
-        names = self._core.names.current()
-        if names.pauses.past(self.clock.now_ns()):
-            with self.transaction():
-                names = self._core.names.current()
-                self._core.end_past_pauses(names)
-        return self._queries.next_due_ns(names, routes)
-
-    # ---- what was delivered
-
-    def delivered(self, route: Route, asset_ids: Sequence[bytes]) -> Sequence[Task | None]:
-        """See `TaskStore`."""
-        return self._queries.delivered(route, asset_ids)
-
-    def has_content_of_size(self, ref: ClaimRef, size: int) -> bool:
-        """See `TaskStore`."""
-        return self._content.has_size(ref, size)
-
-    def reserve_content(self, ref: ClaimRef, sha256: str) -> Reservation:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._content.reserve(ref, sha256)
-
-    # ---- what follows a delivery
-
-    def live_directories(self, source_id: str, *, limit: int) -> frozenset[bytes] | None:
-        """See `TaskStore`."""
-        return self._sequel.live_directories(source_id, limit=limit)
-
-    def move(self, route: Route, asset_id: bytes, to: bytes) -> Task | None:
-        """See `TaskStore`."""
-        with self.transaction():
-            moved = self._sequel.move(route, asset_id, to)
-            return None if moved is None else self._queries.delivered(route, (to,))[0]
-
-    def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
-        """See `TaskStore`."""
-        owing = self._sequel.pending_actions(routes, limit=limit)
-        return self.tasks(TaskSelection(ids=frozenset(owing)), limit=len(owing)) if owing else ()
-
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
-        """See `TaskStore`."""
-        with self.transaction():
-            self._sequel.finish_action(task_id)
-
-    def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
-        """See `TaskStore`."""
-        found = self._sequel.unfinished(routes, limit=limit)
-        return self.tasks(TaskSelection(ids=frozenset(found)), limit=len(found)) if found else ()
-
-    def finish_unfinished(self, task_id: int) -> None:
-        """See `TaskStore`."""
-        with self.transaction():
-            self._sequel.finish_unfinished(task_id)
-
-    def activity(self, routes: Sequence[Route]) -> tuple[int | None, int | None]:
-        """See `TaskStore`."""
-        return self._sequel.activity(self._core.names.current(), routes)
-
-    # ---- people
-
-    def cancel(self, selection: TaskSelection, *, reason: str = "user") -> tuple[int, int]:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._control.cancel(selection, reason=reason)
-
-    def retry(self, selection: TaskSelection) -> tuple[Sequence[int], Mapping[int, str]]:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._control.retry(selection)
-
-    def pause(self, pause: Pause) -> None:
-        """See `TaskStore`."""
-        with self.transaction():
-            self._control.pause(pause)
-
-    def resume(self, scope: PauseScope, value: str = "") -> bool:
-        """See `TaskStore`."""
-        with self.transaction():
-            return self._control.resume(scope, value)
-
-    def pauses(self) -> Sequence[Pause]:
-        """See `TaskStore`."""
-        return self._queries.pauses()
-
-    def tasks(self, selection: TaskSelection, *, limit: int = 100, after_id: int = 0) -> Sequence[Task]:
-        """See `TaskStore`."""
-        return self._queries.tasks(selection, limit=limit, after_id=after_id)
-
-    def counts(self, routes: Sequence[Route] | None = None) -> Mapping[TaskState, int]:
-        """See `TaskStore`."""
-        return self._queries.counts(routes)
-
-    def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
-        """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
-        return self._control.purge(selection, before_ns=before_ns)
+            return work()

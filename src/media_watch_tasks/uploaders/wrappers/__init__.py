@@ -4,6 +4,7 @@ from media_watch_tasks.uploaders.wrappers.all_of import AllOf
 from media_watch_tasks.uploaders.wrappers.bandwidth import BandwidthLimit
 from media_watch_tasks.uploaders.wrappers.dry_run import DryRun, WouldSend
 from media_watch_tasks.uploaders.wrappers.rate_limit import RateLimit
+from media_watch_tasks.uploaders.wrappers.shared_limit import SharedLimit
 from media_watch_tasks.uploaders.wrappers.then import Then
 from media_watch_tasks.uploaders.wrappers.transform import Transform
 from media_watch_tasks.uploaders.wrappers.verify import VerifyAfterUpload
@@ -14,6 +15,7 @@ __all__ = [
     "BandwidthLimit",
     "DryRun",
     "RateLimit",
+    "SharedLimit",
     "Then",
     "Transform",
     "VerifyAfterUpload",

@@ -1,0 +1,106 @@
+"""The one place where psycopg is imported: how a connection is opened, and how it takes and gives values."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import peewee
+
+from media_watch_tasks.errors import ConfigurationError, MissingDependencyError
+
+try:
+    import psycopg
+    from psycopg import RawCursor
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.errors import error_from_result
+    from psycopg.pq import ExecStatus, TransactionStatus
+    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+except ImportError as error:
+    raise MissingDependencyError("PostgresStores", package="psycopg", extra="postgres") from error
+
+from media_watch_tasks.stores.postgres._texts import adapt_texts
+
+__all__ = ["CONNECT_ERRORS", "command", "in_transaction", "open_connection", "shown_dsn"]
+
+CONNECT_ERRORS = (psycopg.OperationalError, peewee.OperationalError)
+"""What `open_connection` raises when the server cannot be reached, or refuses. Only the text says which."""
+
+# A connection whose other end is gone is noticed in half a minute, not in the two hours of the operating system.
+_DEFAULTS: dict[str, object] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "media_watch_tasks",
+}
+_PREPARED = 400
+"""So many statements are kept prepared on a connection: more than there are."""
+
+
+class _Database(peewee.PostgresqlDatabase):
+    """A Peewee database that takes every form of connection string that libpq takes."""
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(**self.connect_params)
+        connection.autocommit = True
+        return connection
+
+
+def open_connection(dsn: str) -> psycopg.Connection[Any]:
+    """A connection that commits by itself outside of BEGIN. Raises the driver's errors."""
+    values = {**_DEFAULTS, **_parsed(dsn)}
+    database: Any = _Database("of the connection string", prefer_psycopg3=True, thread_safe=False, **values)
+    database.connect()
+    # Peewee's execute_sql takes as long as a small statement itself: the driver's connection is used.
+    connection: psycopg.Connection[Any] = database.connection()
+    # `$1` as the server has it: nothing is rewritten for each statement.
+    connection.cursor_factory = RawCursor
+    connection.prepare_threshold = 0
+    connection.prepared_max = _PREPARED
+    # One type for all numbers: by default psycopg takes the smallest, and each combination is prepared apart.
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+    connection.adapters.register_dumper(IntEnum, Int8BinaryDumper)
+    adapt_texts(connection)
+    return connection
+
+
+def command(connection: psycopg.Connection[Any], sql: bytes) -> str | None:
+    """Run commands without parameters, separated by semicolons, in one round trip; the first value of the last one.
+
+    Raises the driver's errors, also where COMMIT finds that the transaction was rolled back.
+    """
+    result = connection.pgconn.exec_(sql)
+    if result.status not in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
+        raise error_from_result(result)
+    if sql.endswith(b"COMMIT") and result.command_status == b"ROLLBACK":
+        raise psycopg.errors.TransactionRollback("an error in the transaction was passed over")
+    value = result.get_value(0, 0) if result.ntuples else None
+    return None if value is None else value.decode()
+
+
+def in_transaction(connection: psycopg.Connection[Any]) -> bool:
+    """True after BEGIN, also in a transaction that an error has aborted."""
+    return connection.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
+
+def shown_dsn(dsn: str) -> str:
+    """A connection string for messages: server and database, never a password."""
+    values = _parsed(dsn)
+    place = f"{values.get('host') or values.get('hostaddr') or 'local'}:{values.get('port') or 5432}"
+    return f"{place}/{values.get('dbname') or values.get('user') or ''}"
+
+
+def _parsed(dsn: str) -> dict[str, Any]:
+    try:
+        return dict(conninfo_to_dict(dsn))
+    except psycopg.ProgrammingError:
+        # The driver's message repeats the string, password included; so would the traceback.
+        pass
+    raise ConfigurationError(
+        "the connection string of PostgresStores cannot be read: give a URL (postgresql://user@host/database) or "
+        "keywords (host=… dbname=… user=…)"
+    )

@@ -1,0 +1,127 @@
+"""One PostgreSQL connection: how it is opened, set up and checked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from media_watch_tasks.errors import ConfigurationError, StoreError
+from media_watch_tasks.stores.postgres.dialect import translate
+from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_gone, unreachable
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["Connection", "Parameters", "Row"]
+
+Row = tuple[Any, ...]
+Parameters = Sequence[int | float | str | bytes | Sequence[int | str | bytes | None] | None]
+
+_OLDEST_SERVER = 130_000
+"""PostgreSQL 13: the first with pg_current_xact_id."""
+
+# * The tables of the queue are small at one moment and large at the next; until their statistics have caught up the
+#   planner would read them from end to end. Every statement of the stores has an index.
+# * A transaction that stands still (its process was stopped, its machine is gone) keeps others waiting no longer.
+# * Commits are on the disk a moment later, as on SQLite, except where `durable` is asked for.
+_SETTINGS = """
+SET search_path TO {schema}, pg_catalog; SET client_encoding TO 'UTF8'; SET timezone TO 'UTC';
+SET default_transaction_isolation TO 'read committed'; SET enable_seqscan TO off; SET jit TO off;
+SET synchronous_commit TO off; SET lock_timeout TO '60s'; SET idle_in_transaction_session_timeout TO '60s';
+SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3;
+SELECT current_setting('server_version_num') || ' ' || current_setting('server_encoding') || ' '
+    || pg_is_in_recovery() || ' ' || extract(epoch FROM pg_postmaster_start_time())
+"""
+
+
+class Connection:
+    """A driver's connection with the settings of the stores. One thread uses it at a time."""
+
+    __slots__ = ("_cursor", "_psycopg", "driver", "name", "server_started")
+
+    def __init__(self, psycopg: ModuleType, dsn: str, *, schema: str, name: str) -> None:
+        """Connect.
+
+        Raises:
+            StoreError: the server cannot be reached or refuses; the message says what to do.
+            ConfigurationError: it is too old, or its database does not keep UTF-8.
+        """
+        self._psycopg = psycopg
+        self.name = name
+        try:
+            self.driver: Any = psycopg.open_connection(dsn)
+        except psycopg.CONNECT_ERRORS as error:
+            raise unreachable(error, name) from error
+        try:
+            self.server_started = self._set_up(schema)
+            self._cursor = self.driver.cursor(binary=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, schema: str) -> str:
+        try:
+            answer = self.command(_SETTINGS.format(schema=quoted(schema)))
+        except Exception as error:
+            translated = as_store_error(error, self.name, broken=self.is_broken())
+            if translated is None:
+                raise
+            raise translated from error
+        version, encoding, standby, started = str(answer).split(" ")
+        if int(version) < _OLDEST_SERVER:
+            raise ConfigurationError(
+                f"the database {self.name} runs on PostgreSQL {int(version) // 10_000}: "
+                f"{_OLDEST_SERVER // 10_000} or newer is needed"
+            )
+        if encoding != "UTF8":
+            raise ConfigurationError(
+                f"the database {self.name} keeps its texts in {encoding}: create one with ENCODING 'UTF8'"
+            )
+        if standby == "true":
+            raise StoreError(f"the database {self.name} is a standby: connect to the primary server")
+        return started
+
+    def execute(self, sql: str, params: Parameters = ()) -> list[Row]:
+        """Run one statement and return all its rows; raises the driver's errors."""
+        sql, used = translate(sql)
+        cursor = self._cursor.execute(sql, params if used is None else [params[at] for at in used])
+        rows: list[Row] = cursor.fetchall() if cursor.description is not None else []
+        return rows
+
+    def write(self, sql: str, params: Parameters = ()) -> int:
+        """Run one writing statement; the number of rows it wrote; raises the driver's errors."""
+        sql, used = translate(sql)
+        return int(self._cursor.execute(sql, params if used is None else [params[at] for at in used]).rowcount)
+
+    def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
+        """Run a writing statement for each row, without waiting for each answer; raises the driver's errors."""
+        sql, used = translate(sql)
+        self._cursor.executemany(sql, rows if used is None else [[row[at] for at in used] for row in rows])
+
+    def command(self, sql: str) -> str | None:
+        """Run commands without parameters in one round trip; the first value of the last; raises as above."""
+        value: str | None = self._psycopg.command(self.driver, sql.encode())
+        return value
+
+    def in_transaction(self) -> bool:
+        """True after BEGIN."""
+        return bool(self._psycopg.in_transaction(self.driver))
+
+    def is_broken(self) -> bool:
+        """True if it can be used no more."""
+        return bool(self.driver.closed)
+
+    def is_gone(self, error: BaseException) -> bool:
+        """True if the error says that the server or the way to it is gone."""
+        return is_gone(error, broken=self.is_broken())
+
+    def close(self) -> None:
+        """Close it; never fails."""
+        with contextlib.suppress(Exception):
+            self.driver.close()
+
+
+def quoted(identifier: str) -> str:
+    """An SQL identifier."""
+    return '"' + identifier.replace('"', '""') + '"'

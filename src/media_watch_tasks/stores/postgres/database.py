@@ -1,0 +1,218 @@
+"""The connection layer of the PostgreSQL stores: statements, transactions, durable commits.
+
+Each transaction runs on a connection of its own, so the threads of a process stand in each other's way no more than
+other processes do. Ordinary commits survive the death of every client at once, and a power cut of the server a moment
+later (synchronous_commit off); durable ones are on the disk when their block ends, with every commit before them,
+because all share one write-ahead log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from os import getpid
+from typing import NoReturn, Self, TypeVar
+
+from media_watch_tasks.clock import Clock, SystemClock
+from media_watch_tasks.errors import ConfigurationError, StoreError
+from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
+from media_watch_tasks.stores.postgres.driver_errors import as_store_error
+from media_watch_tasks.stores.postgres.gate import Gate
+from media_watch_tasks.stores.postgres.pool import Pool
+from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
+from media_watch_tasks.stores.postgres.transaction import Current, RepeatableError, Transaction
+
+__all__ = ["Database"]
+
+_CLOSED = -1
+_T = TypeVar("_T")
+
+
+class Database:
+    """A schema in a PostgreSQL database, opened for the threads of one process. A forked process opens its own.
+
+    Raises, here and from every method:
+        StoreError: the server cannot be reached, or refuses; the message says what to do.
+        ConfigurationError: connection string, server or database will not do, or a forked process uses this.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "media_watch_tasks",
+        clock: Clock | None = None,
+        away_after: float = 60.0,
+    ) -> None:
+        """Connect.
+
+        Args:
+            dsn: libpq's connection string, a URL or keywords.
+            schema: where the tables stand; several stores can share one database under different names.
+            clock: measures and spends the pauses while the server is away.
+            away_after: seconds for which a transaction of the stores' own is repeated when the server has gone away.
+        """
+        from media_watch_tasks.stores.postgres import _psycopg  # noqa: PLC0415 - needs the extra
+
+        self.schema = schema
+        self._pid = getpid()
+        self._current = Current()
+        self._pool = Pool(_psycopg, dsn, schema=schema, clock=clock or SystemClock(), away_after=away_after)
+        self.name = self._pool.name
+        """Server and database, for messages."""
+        self._pool.give_back(self._pool.connect())
+
+    def connect(self) -> Connection:
+        """A further connection, for what holds on to one; the caller closes it."""
+        if getpid() != self._pid:
+            self._refuse()
+        return self._pool.connect()
+
+    def refuse_pooler(self) -> None:
+        """Raise `ConfigurationError` where a transaction pooler stands between this and the server."""
+        first, second = self._pool.take(), self._pool.take()
+        try:
+            refuse_transaction_pooler(first, second)
+        finally:
+            self._pool.give_back(second)
+            self._pool.give_back(first)
+
+    def execute(self, sql: str, params: Parameters = ()) -> list[Row]:
+        """Run one statement and return all its rows.
+
+        Inside this thread's `transaction` it belongs to that. Outside it reads the latest committed state, and is
+        repeated if the connection was lost; a writing statement outside commits by itself.
+        """
+        if getpid() != self._pid:
+            self._refuse()
+        current = self._current.transaction
+        return self._alone(sql, params) if current is None else current.execute(sql, params)
+
+    def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
+        """Run a writing statement for each row; inside a `transaction` only."""
+        self._own().executemany(sql, rows)
+
+    def write(self, sql: str, params: Parameters = ()) -> int:
+        """Run one writing statement; the number of rows it wrote. Inside a `transaction` only."""
+        return self._own().write(sql, params)
+
+    def insert(self, sql: str, params: Parameters = ()) -> int | None:
+        """Run an INSERT … RETURNING id of at most one row; the id. Inside a `transaction` only."""
+        rows = self._own().execute(sql, params)
+        return rows[0][0] if rows else None
+
+    def require_alone(self) -> None:
+        """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
+        self._own().require_alone()
+
+    @property
+    def is_alone(self) -> bool:
+        """True if this thread's transaction stands in the gate alone."""
+        current = self._current.transaction
+        return current is not None and current.is_alone
+
+    @staticmethod
+    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[list[bytes]]]:
+        """An SQL term that holds where the column is one of these BLOBs, and its parameters."""
+        return f"{column} = ANY (?::bytea[])", (list(blobs),)
+
+    def transaction(self, *, durable: bool = False, gate: Gate = Gate.NONE) -> AbstractContextManager[None]:
+        """Everything this thread executes inside commits together at the end, or is rolled back by an exception.
+
+        Blocks nest. The outermost commits; an inner one that ends by an exception takes back its own writes alone, so
+        that the outer block may handle the exception and go on. `durable` at any depth: the commit is on the disk when
+        the outermost block has ended, with all commits before it. `gate`: how it stands in the gate of the queue.
+        Where the answer to a commit is lost with the connection, the server is asked what became of it.
+        """
+        if getpid() != self._pid:
+            self._refuse()
+        current = self._current.transaction
+        if current is not None:
+            return current.nested(durable=durable, gate=gate)
+        return Transaction(self._pool, self._current, durable=durable, gate=gate)
+
+    def run(self, work: Callable[[], _T], *, durable: bool = False, gate: Gate = Gate.NONE) -> _T:
+        """The result of `work`, done in a transaction.
+
+        The outermost one is repeated as a whole after a deadlock or a serialization failure, and when the connection
+        was lost before the commit: `work` may be called several times, and changes nothing but the database.
+        """
+
+        def attempt() -> _T:
+            with self.transaction(durable=durable, gate=gate):
+                return work()
+
+        if self._current.transaction is not None:
+            return attempt()
+        try:
+            return attempt()
+        except RepeatableError:
+            return self._pool.repeat(attempt, worth=lambda error: isinstance(error, RepeatableError))
+
+    @property
+    def in_transaction(self) -> bool:
+        """True inside a `transaction` of this thread."""
+        return self._current.transaction is not None
+
+    def sync(self) -> None:
+        """Make every commit so far durable."""
+        with self.transaction(durable=True):
+            pass
+
+    def close(self) -> None:
+        """Close the connections, those in use once their transactions have ended. A second call does nothing.
+
+        In a forked child it does nothing: the connections are the parent's.
+        """
+        if getpid() != self._pid:
+            return
+        if self.in_transaction:
+            raise RuntimeError("close() inside a transaction")
+        self._pid = _CLOSED
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _own(self) -> Transaction:
+        if getpid() != self._pid:
+            self._refuse()
+        current = self._current.transaction
+        if current is None:
+            raise RuntimeError("a transaction is needed, or a part of the rows alone might be written")
+        return current
+
+    def _alone(self, sql: str, params: Parameters) -> list[Row]:
+        reads = sql.lstrip().startswith("SELECT")
+        try:
+            return self._once(sql, params)
+        except RepeatableError:
+            if not reads:
+                raise
+        return self._pool.repeat(
+            lambda: self._once(sql, params), worth=lambda error: isinstance(error, RepeatableError)
+        )
+
+    def _once(self, sql: str, params: Parameters) -> list[Row]:
+        connection = self._pool.take()
+        try:
+            return connection.execute(sql, params)
+        except Exception as error:
+            translated = as_store_error(error, self.name, broken=connection.is_broken())
+            if translated is None:
+                raise
+            kind = RepeatableError if connection.is_gone(error) else StoreError
+            raise kind(str(translated)) from error
+        finally:
+            self._pool.give_back(connection)
+
+    def _refuse(self) -> NoReturn:
+        if self._pid == _CLOSED:
+            raise StoreError(f"the database {self.name} is closed")
+        raise ConfigurationError(
+            f"the database {self.name} was opened by process {self._pid}, not by this one ({getpid()}): "
+            "a forked process opens stores of its own"
+        )

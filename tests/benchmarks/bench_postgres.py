@@ -1,0 +1,353 @@
+"""The task queue on PostgreSQL beside raw psycopg on the same tables and indices, and other queues, in one run.
+
+    python tests/benchmarks/bench_postgres.py [--tasks 6000] [--peer-tasks 2000] [--processes 1 2 4]
+
+Raw is the least that the same tables allow: INSERT … unnest, UPDATE … FOR UPDATE SKIP LOCKED, and a receipt, without a
+look at pauses, constraints, lapsed leases or known assets. All share one server with fsync, whose commits are on the
+disk a moment later (synchronous_commit off), as the stores have it. The peers keep a payload and a state; none of them
+keeps receipts, versions, leases with tokens, tags or lanes. procrastinate takes and ends one job at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.scale.postgres_server import PostgresServer
+
+from media_watch_tasks.model.identity import Fingerprint, Route, task_key
+from media_watch_tasks.model.settlements import Delivered
+from media_watch_tasks.model.tasks import Claim, ClaimRequest, NewTask
+from media_watch_tasks.model.uploads import UploadReceipt
+from media_watch_tasks.stores.postgres import PostgresStores
+
+ROUTE = Route("local:/mnt/archive", "DirectoryUploader:/mnt/backup")
+MTIME = 1_700_000_000 * 10**9
+RECEIPT = UploadReceipt("2026/clip.mp4", size=1, sha256="0" * 64, verified=True)
+BATCHES = (1, 10, 100)
+
+_INSERT = """
+INSERT INTO task (phase, lane, route, slot, counted, state, priority, due_ns, enqueued_ns, live_since_ns, updated_ns,
+    size, mtime_ns, key, asset_id)
+SELECT 0, 1, 1, 0, 1, 0, 0, %(now)s, %(now)s, %(now)s, %(now)s, 1, n.mtime_ns, n.key, n.asset_id
+FROM unnest(%(mtimes)s::bigint[], %(keys)s::bytea[], %(assets)s::bytea[]) AS n (mtime_ns, key, asset_id)
+"""
+_CLAIM = """
+UPDATE task SET phase = 4, state = 2, token = token + 1, worker = 1, boot = 1, lease_end = %s, attempts = attempts + 1,
+    begins = begins + 1, begun = 1
+WHERE id = ANY (ARRAY(
+    SELECT id FROM task WHERE phase = 0 AND crashes < 2 AND lane = 1
+    ORDER BY priority DESC, due_ns, id LIMIT %s FOR UPDATE SKIP LOCKED
+))
+RETURNING id, token, asset_id, size, mtime_ns, key
+"""
+_SETTLE = """
+UPDATE task SET phase = 5, slot = 2, state = 3, updated_ns = %s, begun = 0
+FROM unnest(%s::bigint[], %s::bigint[]) AS claim (id, token) WHERE task.id = claim.id AND task.token = claim.token
+"""
+_RECEIPT = """
+INSERT INTO task_receipt
+SELECT id, '2026/clip.mp4', 1, repeat('0', 64), NULL, 1, 0, NULL FROM unnest(%s::bigint[]) AS id
+"""
+
+
+def name(number: int) -> bytes:
+    """The path of a task's asset."""
+    return b"%05d/clip %06d.mp4" % (number // 100, number)
+
+
+class Ours:
+    """The TaskStore of `PostgresStores`."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        self.stores = PostgresStores(dsn, schema=schema)
+        self.store = self.stores.tasks
+
+    def enqueue(self, first: int, count: int, size: int) -> None:
+        """In batches of this size."""
+        now = time.time_ns()
+        for start in range(first, first + count, size):
+            self.store.enqueue_if_absent(
+                [
+                    NewTask(route=ROUTE, asset_id=name(number), fingerprint=Fingerprint(1, MTIME), due_ns=now)
+                    for number in range(start, min(start + size, first + count))
+                ]
+            )
+
+    def work(self, size: int) -> int:
+        """Claim and settle until nothing is left: a settlement and the next claim in one commit; how many."""
+        request = ClaimRequest(
+            worker_id=self.store.register_worker(),
+            routes=(ROUTE,),
+            limit=size,
+            lease_ns=600 * 10**9,
+            longest_delay_ns=10**15,
+        )
+        claims: tuple[Claim, ...] = tuple(self.store.claim_batch(request))
+        done = 0
+        while claims:
+            done += len(claims)
+            settlements = [Delivered(ref=claim.ref, receipt=RECEIPT) for claim in claims]
+            claims = tuple(self.store.settle(settlements, then_claim=request).claims)
+        return done
+
+    def close(self) -> None:
+        """Close the stores."""
+        self.stores.close()
+
+
+class Raw:
+    """psycopg on the same tables."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        PostgresStores(dsn, schema=schema).close()
+        # The settings of the stores' own connections.
+        settings = f"-c search_path={schema} -c enable_seqscan=off -c jit=off"
+        self.connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=0, options=settings)
+
+    def enqueue(self, first: int, count: int, size: int) -> None:
+        """In batches of this size."""
+        now = time.time_ns()
+        for start in range(first, first + count, size):
+            assets = [name(number) for number in range(start, min(start + size, first + count))]
+            keys = [task_key(ROUTE, asset, Fingerprint(1, MTIME)) for asset in assets]
+            self.connection.execute(
+                _INSERT, {"now": now, "mtimes": [MTIME] * len(assets), "keys": keys, "assets": assets}
+            )
+
+    def work(self, size: int) -> int:
+        """As `Ours.work`."""
+        end = time.time_ns() + 600 * 10**9
+        rows = self.connection.execute(_CLAIM, (end, size)).fetchall()
+        done = 0
+        while rows:
+            done += len(rows)
+            ids, tokens = [row[0] for row in rows], [row[1] for row in rows]
+            with self.connection.transaction():
+                self.connection.execute(_SETTLE, (time.time_ns(), ids, tokens))
+                self.connection.execute(_RECEIPT, (ids,))
+                rows = self.connection.execute(_CLAIM, (end, size)).fetchall()
+        return done
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+class PgQueuer:
+    """pgqueuer's own statements; its worker adds to them."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        import asyncpg  # noqa: PLC0415 - a peer, of the dependency group `bench`
+        from pgqueuer import AsyncpgDriver, Queries  # noqa: PLC0415 - as above
+
+        self.loop = asyncio.new_event_loop()
+        host = dict(part.split("=") for part in dsn.split())["host"]
+        self.connection = self.loop.run_until_complete(
+            asyncpg.connect(host=host, user="tester", database="postgres", server_settings={"search_path": schema})
+        )
+        self.queries = Queries(AsyncpgDriver(self.connection))
+
+    def install(self) -> None:
+        """Make its tables."""
+        self.loop.run_until_complete(self.queries.install())
+
+    def enqueue(self, first: int, count: int, size: int) -> None:
+        """In batches of this size."""
+
+        async def fill() -> None:
+            for start in range(first, first + count, size):
+                payloads: list[bytes | None] = [
+                    name(number) for number in range(start, min(start + size, first + count))
+                ]
+                await self.queries.enqueue(["deliver"] * len(payloads), payloads, [0] * len(payloads))
+
+        self.loop.run_until_complete(fill())
+
+    def work(self, size: int) -> int:
+        """Dequeue and log as successful until nothing is left."""
+        from pgqueuer.queries import EntrypointExecutionParameter  # type: ignore[attr-defined,unused-ignore]  # noqa: PLC0415
+
+        entrypoints = {"deliver": EntrypointExecutionParameter(0)}
+
+        async def work() -> int:
+            done, worker = 0, uuid.uuid4()
+            while True:
+                jobs = await self.queries.dequeue(size, entrypoints, worker, None, timedelta(seconds=30))
+                if not jobs:
+                    return done
+                await self.queries.log_jobs([(job, "successful", None) for job in jobs])
+                done += len(jobs)
+
+        return self.loop.run_until_complete(work())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.loop.run_until_complete(self.connection.close())
+        self.loop.close()
+
+
+class Procrastinate:
+    """procrastinate's own statements; its worker adds to them."""
+
+    def __init__(self, dsn: str, schema: str) -> None:
+        import procrastinate  # noqa: PLC0415 - a peer, of the dependency group `bench`
+
+        self.loop = asyncio.new_event_loop()
+        self.app: Any = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(
+                conninfo=dsn, kwargs={"options": f"-c search_path={schema}"}, min_size=1, max_size=2
+            )
+        )
+
+        @self.app.task(name="deliver")  # type: ignore[untyped-decorator,unused-ignore]  # as in pgqueuer
+        def deliver(path: str) -> None:
+            """Nothing: its statements are measured."""
+
+        self.deliver = deliver
+        self.loop.run_until_complete(self.app.open_async())
+
+    def install(self) -> None:
+        """Make its tables."""
+        self.loop.run_until_complete(self.app.schema_manager.apply_schema_async())
+
+    def enqueue(self, first: int, count: int, size: int) -> None:
+        """In batches of this size."""
+
+        async def fill() -> None:
+            for start in range(first, first + count, size):
+                paths = [{"path": name(number).decode()} for number in range(start, min(start + size, first + count))]
+                if size == 1:
+                    await self.deliver.defer_async(**paths[0])
+                else:
+                    await self.deliver.batch_defer_async(*paths)
+
+        self.loop.run_until_complete(fill())
+
+    def work(self, _size: int) -> int:
+        """Fetch and finish one job after the other until nothing is left."""
+        from procrastinate.jobs import Status  # noqa: PLC0415 - as above
+
+        async def work() -> int:
+            manager, done = self.app.job_manager, 0
+            worker = await manager.register_worker()
+            while (job := await manager.fetch_job(None, worker)) is not None:
+                await manager.finish_job(job, Status.SUCCEEDED, delete_job=False)
+                done += 1
+            return done
+
+        return self.loop.run_until_complete(work())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.loop.run_until_complete(self.app.close_async())
+        self.loop.close()
+
+
+QUEUES: dict[str, Callable[[str, str], Any]] = {
+    "media_watch_tasks": Ours,
+    "raw psycopg": Raw,
+    "pgqueuer": PgQueuer,
+    "procrastinate": Procrastinate,
+}
+PEERS = ("pgqueuer", "procrastinate")
+
+
+def worker(queue: str, place: tuple[str, str], size: int, ready: Any, done: Any) -> None:
+    """A process that works off what there is, once all are ready; it reports how many and when it ended."""
+    dsn, schema = place
+    opened = QUEUES[queue](dsn, schema)
+    ready.wait()
+    began = time.monotonic()
+    number = opened.work(size)
+    done.put((number, began, time.monotonic()))
+    opened.close()
+
+
+def work_rate(queue: str, dsn: str, schema: str, *, tasks: int, size: int, processes: int) -> float:
+    """Tasks a second, of all processes together, from the first start to the last end."""
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Barrier(processes), context.Queue()
+    workers = [context.Process(target=worker, args=(queue, (dsn, schema), size, ready, done)) for _ in range(processes)]
+    for process in workers:
+        process.start()
+    reports = [done.get(timeout=300) for _ in workers]
+    for process in workers:
+        process.join()
+    assert sum(number for number, _, _ in reports) == tasks, f"{queue} did {reports} of {tasks}"
+    return tasks / (max(end for _, _, end in reports) - min(began for _, began, _ in reports))
+
+
+def measure(queue: str, server: PostgresServer, *, tasks: int, processes: list[int]) -> dict[str, float]:
+    """Tasks a second: enqueue in each batch, claim + settle in each batch with each number of processes."""
+    schema = server.new_schema()
+    if queue in PEERS:
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {schema}".encode())
+    opened = QUEUES[queue](server.dsn, schema)
+    if queue in PEERS:
+        opened.install()
+    found: dict[str, float] = {}
+    made = 0
+    for size in BATCHES:
+        sizes = [1] if queue == "procrastinate" else [size]
+        for number in processes:
+            count = tasks // 3 if size == 1 else tasks
+            began = time.perf_counter()
+            opened.enqueue(made, count, 100 if number != processes[0] else size)
+            if number == processes[0]:
+                found[f"enqueue {size}"] = count / (time.perf_counter() - began)
+            made += count
+            if size not in sizes:
+                continue
+            found[f"work {size} x{number}"] = work_rate(
+                queue, server.dsn, schema, tasks=count, size=size, processes=number
+            )
+        if size not in sizes:
+            # What was enqueued for the measurement alone is worked off, so that all find the same queue.
+            opened.work(size)
+    opened.close()
+    return found
+
+
+def main() -> None:
+    """Print a table of rates, and the ratios that the goals speak of."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--tasks", type=int, default=6_000)
+    parser.add_argument("--peer-tasks", type=int, default=2_000)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--queues", nargs="+", default=list(QUEUES), choices=list(QUEUES))
+    options = parser.parse_args()
+    columns = [f"enqueue {size}" for size in BATCHES]
+    columns += [f"work {size} x{number}" for size in BATCHES for number in options.processes]
+    print("| tasks/s | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
+    rates: dict[str, dict[str, float]] = {}
+    with PostgresServer(durable=True, settings=("synchronous_commit=off",)) as server:
+        for queue in options.queues:
+            tasks = options.peer_tasks if queue in PEERS else options.tasks
+            rates[queue] = measure(queue, server, tasks=tasks, processes=options.processes)
+            shown = [f"{rates[queue][column]:,.0f}" if column in rates[queue] else "-" for column in columns]
+            print(f"| {queue} | " + " | ".join(shown) + " |", flush=True)
+    ours = rates.pop("media_watch_tasks", {})
+    for queue, found in rates.items():
+        shown = [
+            f"{ours[column] / found[column]:.2f}" if column in found and column in ours else "-" for column in columns
+        ]
+        print(f"| ours / {queue} | " + " | ".join(shown) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""A private PostgreSQL server in a folder of its own, run by a user without rights."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import psycopg
+
+from media_watch_tasks.stores.postgres.gate import lock_class
+
+__all__ = ["PostgresServer", "missing_program"]
+
+# Debian keeps the programs of each version apart, and off the search path.
+_DEBIAN = "/usr/lib/postgresql/*/bin"
+_FAST = ("fsync=off", "full_page_writes=off")
+_names = itertools.count(1)
+_SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
+
+
+def _program(name: str) -> str | None:
+    folders = sorted(glob.glob(_DEBIAN), key=lambda folder: int(folder.split("/")[-2]), reverse=True)
+    return shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
+
+
+def missing_program() -> str | None:
+    """The program that is missing, if any."""
+    return next((name for name in ("initdb", "pg_ctl") if _program(name) is None), None)
+
+
+class PostgresServer:
+    """The server; its folder goes with it. `durable`: with fsync, as a power cut would need it."""
+
+    def __init__(self, *, durable: bool = False, settings: tuple[str, ...] = ()) -> None:
+        # The path of a socket is at most 107 bytes long: no folder of pytest's.
+        self.folder = Path(tempfile.mkdtemp(prefix="mwt-pg-"))
+        self.data = self.folder / "data"
+        self._settings = (*(() if durable else _FAST), "max_connections=200", *settings)
+        self._user: str | None = None
+        if os.geteuid() == 0:
+            self._user = "postgres" if _is_user("postgres") else "nobody"
+            shutil.chown(self.folder, self._user)
+        self._as_user("initdb", "-D", str(self.data), "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        self.start()
+
+    @property
+    def dsn(self) -> str:
+        """Through a socket in the folder."""
+        return f"host={self.folder} dbname=postgres user=tester"
+
+    def new_schema(self) -> str:
+        """A name that was not used before."""
+        return f"t{os.getpid()}_{next(_names)}"
+
+    def sessions(self, schema: str) -> int:
+        """How many connections of the stores in this schema the server has: those that hold a worker's lock."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            rows = connection.execute(_SESSIONS, (lock_class("worker", schema) % 2**32,)).fetchall()
+        return int(rows[0][0])
+
+    def wait_for_sessions(self, schema: str, count: int) -> None:
+        """Wait until no more workers than these are present: a moment after the connections of others have ended."""
+        for _ in range(5_000):
+            if self.sessions(schema) <= count:
+                return
+            time.sleep(0.002)
+        raise AssertionError(f"more than {count} workers are present")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = " ".join(f"-c {setting}" for setting in self._settings)
+        options = f"-c listen_addresses= -k {self.folder} {settings}"
+        self._as_user("pg_ctl", "-D", str(self.data), "-l", str(self.folder / "log"), "-w", "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it; `immediate`: as a crash does."""
+        self._as_user("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+    def kill(self) -> None:
+        """SIGKILL to the server and all of its processes, as the loss of its machine."""
+        pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        os.kill(pid, signal.SIGQUIT)
+
+    def close(self) -> None:
+        """Stop it and remove the folder."""
+        if (self.data / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _as_user(self, name: str, *arguments: str) -> None:
+        program = _program(name)
+        assert program is not None, f"{name} is not installed"
+        done = subprocess.run(
+            [program, *arguments],
+            user=self._user,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            # Files, for the server would keep a pipe open.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{name} {' '.join(arguments)} ended with {done.returncode}"
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
