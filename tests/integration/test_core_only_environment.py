@@ -38,6 +38,7 @@ NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "cli": None,
     "firestore": (f"{PACKAGE}.firestore", "FirestoreUploader(project='archive')"),
     "http": (f"{PACKAGE}.http", "new_client()"),
+    "postgres": (f"{PACKAGE}.stores.postgres", "PostgresStores('dbname=watch')"),
     "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),
     "probe": (f"{PACKAGE}.probe", "AvProber(pillow=False)"),

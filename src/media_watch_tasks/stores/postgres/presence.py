@@ -13,9 +13,9 @@ import threading
 from collections.abc import Collection, Sequence
 
 from media_watch_tasks.errors import StoreError
+from media_watch_tasks.stores.postgres.arrays import numbers
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
-from media_watch_tasks.stores.postgres.dialect import numbers
 from media_watch_tasks.stores.postgres.gate import lock_class
 
 __all__ = ["Presence"]
