@@ -173,6 +173,17 @@ def test_reading_is_repeated_when_the_connection_is_lost(database: Database, pos
     assert names(database) == []
 
 
+def test_a_restart_of_the_server_is_waited_for() -> None:
+    with PostgresServer() as server, Database(server.dsn, schema="t") as database:
+        migrate(database)
+        server.stop()
+        starting = threading.Timer(0.5, server.start)
+        starting.start()
+        database.run(lambda: add(database, "a"))
+        starting.join()
+        assert names(database) == ["a"]
+
+
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_commit_whose_answer_was_lost_is_asked_for(
     database: Database, monkeypatch: pytest.MonkeyPatch, arrives: bool

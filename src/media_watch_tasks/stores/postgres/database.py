@@ -17,11 +17,11 @@ from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
-from media_watch_tasks.stores.postgres.driver_errors import as_store_error
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
-from media_watch_tasks.stores.postgres.transaction import Current, RepeatableError, Transaction
+from media_watch_tasks.stores.postgres.transaction import Current, Transaction
 
 __all__ = ["Database"]
 
