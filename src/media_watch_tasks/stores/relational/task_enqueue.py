@@ -68,6 +68,8 @@ class TaskEnqueue:
         """See `TaskStore.enqueue_if_absent`."""
         if len(tasks) == 1:
             return [self._enqueue_one(tasks[0])]
+        if not tasks:
+            return []
         results: list[EnqueueResult] = []
         for distinct in _without_repeats(tasks):
             results += self._enqueue_distinct(distinct)
