@@ -26,6 +26,7 @@ from media_watch_tasks.model.uploads import Stage, UploadReceipt
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
 from media_watch_tasks.scanning import MediaFilter
 from media_watch_tasks.schedulers import IntervalScheduler
+from media_watch_tasks.stores.postgres import PostgresStores
 from media_watch_tasks.stores.sqlite import SqliteStores
 from media_watch_tasks.uploaders import AllOf, AsyncUploader, DirectoryUploader
 
@@ -53,6 +54,7 @@ __all__ = [
     "MediaWatchError",
     "MissingDependencyError",
     "PermanentError",
+    "PostgresStores",
     "RateLimited",
     "ResolvedMedia",
     "RetryOptions",

@@ -180,10 +180,11 @@ class PgQueuer:
         """Dequeue and log as successful until nothing is left."""
         from pgqueuer.queries import EntrypointExecutionParameter  # type: ignore[attr-defined,unused-ignore]  # noqa: PLC0415
 
-        entrypoints = {"deliver": EntrypointExecutionParameter(0)}
+        entrypoints: Any = {"deliver": EntrypointExecutionParameter(0)}
 
         async def work() -> int:
-            done, worker = 0, uuid.uuid4()
+            done = 0
+            worker: Any = uuid.uuid4()
             while True:
                 jobs = await self.queries.dequeue(size, entrypoints, worker, None, timedelta(seconds=30))
                 if not jobs:
@@ -228,7 +229,9 @@ class Procrastinate:
 
         async def fill() -> None:
             for start in range(first, first + count, size):
-                paths = [{"path": name(number).decode()} for number in range(start, min(start + size, first + count))]
+                paths: list[Any] = [
+                    {"path": name(number).decode()} for number in range(start, min(start + size, first + count))
+                ]
                 if size == 1:
                     await self.deliver.defer_async(**paths[0])
                 else:
@@ -283,7 +286,7 @@ def work_rate(queue: str, dsn: str, schema: str, *, tasks: int, size: int, proce
     workers = [context.Process(target=worker, args=(queue, (dsn, schema), size, ready, done)) for _ in range(processes)]
     for process in workers:
         process.start()
-    reports = [done.get(timeout=300) for _ in workers]
+    reports: list[tuple[int, float, float]] = [done.get(timeout=300) for _ in workers]
     for process in workers:
         process.join()
     assert sum(number for number, _, _ in reports) == tasks, f"{queue} did {reports} of {tasks}"

@@ -39,6 +39,7 @@ NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "firestore": (f"{PACKAGE}.firestore", "FirestoreUploader(project='archive')"),
     "http": (f"{PACKAGE}.http", "new_client()"),
     "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
+    "postgres": (f"{PACKAGE}.stores.postgres", "PostgresStores('dbname=watch')"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),
     "probe": (f"{PACKAGE}.probe", "AvProber(pillow=False)"),
     "s3": (f"{PACKAGE}.uploaders", "S3Uploader('footage')"),

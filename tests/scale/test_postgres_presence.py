@@ -86,26 +86,29 @@ def test_what_a_killed_process_held_is_taken_back_at_once(
     assert found.task.crashes == 1
 
 
-def test_a_restart_of_the_server_is_nobodys_death(postgres: PostgresServer, schema: str) -> None:
+def test_a_restart_of_the_server_is_nobodys_death(schema: str) -> None:
     clock = FakeClock()
-    with PostgresServer() as server, PostgresStores(server.dsn, schema=schema, clock=clock) as stores:
-        with PostgresStores(server.dsn, schema=schema, clock=clock) as peers:
-            enqueue(stores, 2)
-            worker, peer = stores.tasks.register_worker("w"), peers.tasks.register_worker("p")
-            held = claim(stores, worker)
-            assert held is not None
-            server.stop()
-            server.start()
-            clock.advance(1)
-            assert claim(peers, peer) is not None, "the other task; the peer is back"
-            assert peers.tasks.take_back(dead_after=5, backoff_ns=(0,)) == 0, "the worker may well be alive"
-            clock.advance(1)
-            assert claim(stores, worker) is None
-            settled = stores.tasks.settle([Delivered(ref=held.ref, receipt=UploadReceipt("there"))]).settled
-            assert settled == {held.task.id}
-            present = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = ?::bigint::oid"
-            number = lock_class("worker", schema) % 2**32
-            assert stores.database.execute(present, (number,)) == [(2,)], "both hold their locks again"
+    with (
+        PostgresServer() as server,
+        PostgresStores(server.dsn, schema=schema, clock=clock) as stores,
+        PostgresStores(server.dsn, schema=schema, clock=clock) as peers,
+    ):
+        enqueue(stores, 2)
+        worker, peer = stores.tasks.register_worker("w"), peers.tasks.register_worker("p")
+        held = claim(stores, worker)
+        assert held is not None
+        server.stop()
+        server.start()
+        clock.advance(1)
+        assert claim(peers, peer) is not None, "the other task; the peer is back"
+        assert peers.tasks.take_back(dead_after=5, backoff_ns=(0,)) == 0, "the worker may well be alive"
+        clock.advance(1)
+        assert claim(stores, worker) is None
+        settled = stores.tasks.settle([Delivered(ref=held.ref, receipt=UploadReceipt("there"))]).settled
+        assert settled == {held.task.id}
+        present = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = ?::bigint::oid"
+        number = lock_class("worker", schema) % 2**32
+        assert stores.database.execute(present, (number,)) == [(2,)], "both hold their locks again"
 
 
 def test_a_worker_that_was_cut_off_is_refused(postgres: PostgresServer, schema: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tests.scale.postgres_server import PostgresServer
 
 from media_watch_tasks.errors import ConfigurationError, SchemaTooNewError, StoreError
-from media_watch_tasks.stores.postgres import PostgresStores, transaction
+from media_watch_tasks.stores.postgres import PostgresStores
+from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.migrations import SCHEMA_VERSION, migrate, schema_version
@@ -172,14 +173,25 @@ def test_reading_is_repeated_when_the_connection_is_lost(database: Database, pos
     assert names(database) == []
 
 
+def test_a_restart_of_the_server_is_waited_for() -> None:
+    with PostgresServer() as server, Database(server.dsn, schema="t") as database:
+        migrate(database)
+        server.stop()
+        starting = threading.Timer(0.5, server.start)
+        starting.start()
+        database.run(lambda: add(database, "a"))
+        starting.join()
+        assert names(database) == ["a"]
+
+
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_commit_whose_answer_was_lost_is_asked_for(
     database: Database, monkeypatch: pytest.MonkeyPatch, arrives: bool
 ) -> None:
-    command = transaction.Connection.command
+    command = Connection.command
     lost: list[bool] = []
 
-    def lose(connection: transaction.Connection, sql: str) -> str | None:
+    def lose(connection: Connection, sql: str) -> str | None:
         if sql == "COMMIT" and not lost:
             lost.append(True)
             if arrives:
@@ -187,7 +199,7 @@ def test_a_commit_whose_answer_was_lost_is_asked_for(
             connection.driver.close()
         return command(connection, sql)
 
-    monkeypatch.setattr(transaction.Connection, "command", lose)
+    monkeypatch.setattr(Connection, "command", lose)
     calls: list[int] = []
 
     def work() -> int:

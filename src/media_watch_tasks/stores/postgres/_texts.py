@@ -1,8 +1,4 @@
-"""Texts on their way to the server and back. PostgreSQL keeps neither NUL nor lone surrogates, which file names bring.
-
-A text with either of them is kept as SUBSTITUTE (U+001A) and a JSON string (ASCII); so is one that begins with
-SUBSTITUTE. The stores take no notice: what they write is what they read.
-"""
+"""Texts on their way to the server and back, so that the stores take no notice of what PostgreSQL does not keep."""
 
 from __future__ import annotations
 
@@ -13,31 +9,21 @@ from psycopg import Connection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.types.string import StrDumperUnknown, TextBinaryLoader
 
+from media_watch_tasks.stores.postgres.arrays import ESCAPED, kept_text
 from media_watch_tasks.stores.relational.task_codec import Digest
 from media_watch_tasks.stores.relational.text_codec import OddText, from_sql
 
 __all__ = ["adapt_texts"]
 
-_ESCAPED = "\x1a"
-
-
-def _escaped(text: str) -> bytes:
-    return (_ESCAPED + json.dumps(text)).encode("ascii")
-
 
 class _TextDumper(StrDumperUnknown):
     def dump(self, obj: str) -> Buffer | None:
-        if "\0" in obj or obj.startswith(_ESCAPED):
-            return _escaped(obj)
-        try:
-            return obj.encode("utf-8")
-        except UnicodeEncodeError:
-            return _escaped(obj)
+        return kept_text(obj).encode("utf-8")
 
 
 class _OddTextDumper(Dumper):
     def dump(self, obj: OddText) -> Buffer | None:
-        return _escaped(from_sql(obj))
+        return kept_text(from_sql(obj)).encode("utf-8")
 
 
 class _DigestDumper(Dumper):
@@ -50,7 +36,7 @@ class _DigestDumper(Dumper):
 class _TextLoader(TextBinaryLoader):
     def load(self, data: Buffer) -> str:
         text = bytes(data).decode("utf-8")
-        return json.loads(text[1:]) if text.startswith(_ESCAPED) else text
+        return json.loads(text[1:]) if text.startswith(ESCAPED) else text
 
 
 def adapt_texts(connection: Connection[Any]) -> None:

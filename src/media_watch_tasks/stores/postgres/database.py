@@ -15,12 +15,13 @@ from typing import NoReturn, Self, TypeVar
 
 from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
+from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
-from media_watch_tasks.stores.postgres.driver_errors import as_store_error
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
-from media_watch_tasks.stores.postgres.transaction import Current, RepeatableError, Transaction
+from media_watch_tasks.stores.postgres.transaction import Current, Transaction
 
 __all__ = ["Database"]
 
@@ -112,9 +113,9 @@ class Database:
         return current is not None and current.is_alone
 
     @staticmethod
-    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[list[bytes]]]:
+    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[str]]:
         """An SQL term that holds where the column is one of these BLOBs, and its parameters."""
-        return f"{column} = ANY (?::bytea[])", (list(blobs),)
+        return f"{column} = ANY (?::bytea[])", (array_of_blobs(blobs),)
 
     def transaction(self, *, durable: bool = False, gate: Gate = Gate.NONE) -> AbstractContextManager[None]:
         """Everything this thread executes inside commits together at the end, or is rolled back by an exception.

@@ -13,7 +13,7 @@ What no translation bridges has SQL of its own in this folder:
 * **Who writes.** SQLite has one writer at a time, from BEGIN IMMEDIATE on. Here any number of transactions write at
   once: see `gate`. What is taken from the queue is locked by FOR UPDATE SKIP LOCKED.
 * **Ids** come from identity columns instead of max(id) + 1: they grow, with gaps, and not in the order of commits.
-* **Text** holds neither NUL nor lone surrogates: see `_texts`. SQLite keeps a text with lone surrogates as a BLOB.
+* **Text** holds neither NUL nor lone surrogates: see `arrays`. SQLite keeps a text with lone surrogates as a BLOB.
 * **Synced commits.** SQLite: another connection with synchronous=FULL. Here: synchronous_commit, set for the
   transaction.
 * **Time** of leases: SQLite has the boot clock of its machine, here it is the server's clock: see `server_clock`.
@@ -26,11 +26,10 @@ What no translation bridges has SQL of its own in this folder:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import count
 
-__all__ = ["numbers", "translate"]
+__all__ = ["translate"]
 
 _MARK = re.compile(r"\?(\d*)")
 _NUMBERS = re.compile(r"IN \(SELECT value FROM json_each\((\$\d+)\)\)")
@@ -57,8 +56,3 @@ def translate(sql: str) -> tuple[str, tuple[int, ...] | None]:
         sql = _MARK.sub(lambda _: f"${next(places)}", sql)
     sql = _TAGS.sub(r"tag IN (SELECT json_array_elements_text(\1::json))", sql)
     return _NUMBERS.sub(r"= ANY (translate(\1, '[]', '{}')::bigint[])", sql), used
-
-
-def numbers(values: Iterable[int | None]) -> str:
-    """A parameter for a column of numbers: psycopg sends a list of them by the size of one, whatever the others are."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from media_watch_tasks.errors import StoreError
 
-__all__ = ["as_store_error", "is_conflict", "is_gone", "sqlstate_of", "unreachable"]
+__all__ = ["RepeatableError", "as_store_error", "is_conflict", "is_gone", "sqlstate_of", "unreachable"]
 
 _CONFLICTS = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: the transaction was rolled back, and may succeed if it is repeated."""
@@ -34,6 +34,10 @@ _ADVICE: dict[str, tuple[str, str]] = {
     "XX001": ("is damaged", "stop all programs that use it, and restore a backup"),
     "XX002": ("is damaged", "stop all programs that use it, and restore a backup"),
 }
+
+
+class RepeatableError(StoreError):
+    """Nothing was done, for reasons that may be gone the next time."""
 
 
 def sqlstate_of(error: object) -> str | None:
@@ -67,9 +71,9 @@ def as_store_error(error: BaseException, name: str, *, broken: bool = False) -> 
     return StoreError(f"the database {name} {what}: {advice} (PostgreSQL: {_first_line(error)})")
 
 
-def unreachable(error: BaseException, name: str) -> StoreError:
-    """The `StoreError` for a connection that could not be made."""
-    return StoreError(
+def unreachable(error: BaseException, name: str) -> RepeatableError:
+    """The `StoreError` for a connection that could not be made: the server may be starting."""
+    return RepeatableError(
         f"the database {name} cannot be reached: check that the server runs, that the network leads to it, and the "
         f"user, password and name of the database (PostgreSQL: {_first_line(error)})"
     )

@@ -13,9 +13,10 @@ import threading
 from collections.abc import Collection, Sequence
 
 from media_watch_tasks.errors import StoreError
+from media_watch_tasks.stores.postgres.arrays import numbers
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
-from media_watch_tasks.stores.postgres.dialect import numbers
+from media_watch_tasks.stores.postgres.driver_errors import unreachable
 from media_watch_tasks.stores.postgres.gate import lock_class
 
 __all__ = ["Presence"]
@@ -52,10 +53,10 @@ class Presence:
     def hold(self, number: int) -> None:
         """Take the lock of a worker of this process. Raises `StoreError`."""
         with self._lock:
-            self._held.add(number)
             if self._connection is None:
                 self._connection = self._database.connect()
             self._take(self._connection, number)
+            self._held.add(number)
 
     def remove(self, number: int) -> None:
         """Let go of the lock of a worker that has ended."""
@@ -96,7 +97,10 @@ class Presence:
 
     def _take(self, connection: Connection, number: int) -> None:
         # A peer that looks whether it is free holds it for a moment.
-        connection.command(f"SELECT pg_advisory_lock({self._class}, {number})")
+        try:
+            connection.command(f"SELECT pg_advisory_lock({self._class}, {number})")
+        except Exception as error:
+            raise unreachable(error, connection.name) from error
 
     @staticmethod
     def _answers(connection: Connection) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask
-from media_watch_tasks.stores.postgres.dialect import numbers
+from media_watch_tasks.stores.postgres.arrays import blobs, numbers, texts
+from media_watch_tasks.stores.postgres.driver_errors import sqlstate_of
 from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
 
 __all__ = ["PostgresTaskEnqueue"]
@@ -29,9 +30,9 @@ FROM (
 WHERE (SELECT names_version FROM task_store) = $13
     AND NOT EXISTS (SELECT 1 FROM task AS known WHERE known.route = n.route AND known.asset_id = n.asset_id)
 ORDER BY n.route, n.asset_id
-ON CONFLICT (route, asset_id, slot) DO NOTHING
 RETURNING route, asset_id, id
 """
+_UNIQUE_VIOLATION = "23505"
 
 
 class PostgresTaskEnqueue(TaskEnqueue):
@@ -50,7 +51,13 @@ class PostgresTaskEnqueue(TaskEnqueue):
         rows = list(self._values(names, tasks))
         ids = self._state(len(rows))[1] if database.is_alone else [None] * len(rows)
         values = (*_columns(rows), rows[0][11], names.version, numbers(ids))
-        added = {row[:2]: row[2] for row in database.execute(_ADD_NEW, values)}
+        try:
+            added = {row[:2]: row[2] for row in database.execute(_ADD_NEW, values)}
+        except Exception as error:
+            # Another one has enqueued an asset since this statement began, as a user and a scan may at once.
+            if sqlstate_of(error) == _UNIQUE_VIOLATION:
+                database.require_alone()
+            raise
         if len(added) < len(rows):
             # Some version of an asset is known, or the small tables have changed since.
             database.require_alone()
@@ -75,5 +82,5 @@ class PostgresTaskEnqueue(TaskEnqueue):
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
     routes, assets, lanes, phases, waits, priorities, dues, sizes, mtimes, keys, tags, _ = zip(*rows, strict=True)
-    yield from (numbers(routes), list(assets), numbers(lanes), numbers(phases), numbers(waits), numbers(priorities))
-    yield from (numbers(dues), numbers(sizes), numbers(mtimes), list(keys), list(tags))
+    yield from (numbers(routes), blobs(assets), numbers(lanes), numbers(phases), numbers(waits), numbers(priorities))
+    yield from (numbers(dues), numbers(sizes), numbers(mtimes), blobs(keys), texts(tags))

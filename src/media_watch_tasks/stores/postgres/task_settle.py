@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from media_watch_tasks.model.settlements import Delivered
 from media_watch_tasks.model.tasks import ClaimRef
 from media_watch_tasks.model.uploads import UploadProgress
-from media_watch_tasks.stores.postgres.dialect import numbers
+from media_watch_tasks.stores.postgres.arrays import numbers, texts
 from media_watch_tasks.stores.relational.task_codec import progress_to_sql, receipt_to_row
 from media_watch_tasks.stores.relational.task_settle import PROGRESS, TaskSettle
 
@@ -94,8 +94,8 @@ class PostgresTaskSettle(TaskSettle):
         receipts = [receipt_to_row(task_id, delivery.receipt) for task_id, delivery in deliveries.items()]
         ids, remotes, sizes, hashes, etags, verified, deduplicated, details = zip(*receipts, strict=True)
         columns = (
-            *(numbers(ids), list(remotes), numbers(sizes), list(hashes), list(etags)),
-            *(numbers(verified), numbers(deduplicated), list(details)),
+            *(numbers(ids), texts(remotes), numbers(sizes), texts(hashes), texts(etags)),
+            *(numbers(verified), numbers(deduplicated), texts(details)),
         )
         rows = database.execute(_DELIVER_SIMPLY, (now_ns, *claims, names.version, *columns))
         if len(rows) < len(deliveries):

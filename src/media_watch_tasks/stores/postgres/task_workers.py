@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from media_watch_tasks.stores.postgres.dialect import numbers
+from media_watch_tasks.stores.postgres.arrays import numbers
 from media_watch_tasks.stores.postgres.presence import Presence
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskCore
 from media_watch_tasks.stores.relational.worker_records import WorkerRecords

@@ -8,21 +8,16 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import NoReturn, TypeVar
 
-from media_watch_tasks.errors import StoreError
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
-from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_conflict
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error, is_conflict
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 
-__all__ = ["Current", "RepeatableError", "Transaction"]
+__all__ = ["Current", "Transaction"]
 
 _T = TypeVar("_T")
 _DURABLE = "SET LOCAL synchronous_commit TO on"
 _MARK_AND_COMMIT = "SELECT pg_logical_emit_message(true, 'media_watch_tasks', ''); COMMIT"
-
-
-class RepeatableError(StoreError):
-    """The transaction was rolled back by the server, for reasons that may be gone the next time."""
 
 
 class Current(threading.local):

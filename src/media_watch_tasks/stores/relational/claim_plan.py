@@ -28,7 +28,8 @@ _NOT_THE_SUSPECT = " AND id <> coalesce(?5, 0)"
 # alone makes an old one void, so no counter has to be written with each claim.
 _TAKE = """
 UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?6 THEN ?6 ELSE token + 1 END,
-    worker = ?2, boot = ?7, lease_end = ?8, begun = ?9, attempts = attempts + ?9, begins = begins + ?9, progress = NULL, updated_ns = ?10
+    worker = ?2, boot = ?7, lease_end = ?8, begun = ?9, attempts = attempts + ?9, begins = begins + ?9,
+    progress = NULL, updated_ns = ?10
 WHERE id IN ({ids}) AND (SELECT names_version FROM task_store) = ?11
 RETURNING id, lane, asset_id, size, mtime_ns, key, priority, tags, due_ns, enqueued_ns, live_since_ns, attempts,
     crashes, begins, error, resume_state, token

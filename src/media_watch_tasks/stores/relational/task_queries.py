@@ -26,7 +26,7 @@ UNION ALL SELECT lane, {none}, state, count(*) FROM task WHERE phase = 2 GROUP B
 UNION ALL SELECT lane, {none}, state, count(*) FROM task WHERE phase = 3 GROUP BY lane, state
 UNION ALL SELECT lane, {none}, 2, count(*) FROM task WHERE phase = 4 GROUP BY lane
 UNION ALL SELECT {none}, route, state, count(*) FROM task WHERE phase = 5 GROUP BY route, state
-""".format(none="CAST(NULL AS BIGINT)")
+""".replace("{none}", "CAST(NULL AS BIGINT)")
 _DUE = "SELECT min(due_ns) FROM task WHERE phase = 1 AND lane = ? AND due_ns > ?"
 _HELD_BY = "SELECT id, token, cancel_reason IS NOT NULL, lane, tags FROM task WHERE phase = 4 AND worker = ?"
 _ASKED_TO_STOP = "SELECT id, token FROM task WHERE phase = 4 AND cancel_reason IS NOT NULL AND worker = ?"
