@@ -21,6 +21,12 @@ What no translation bridges has SQL of its own in this folder:
 * Truth is a value of its own: `attempts + (begun = 0)` has to be `attempts + 1 - begun`, `NOT ended` to be `ended = 0`.
 * `max(a, b)` is greatest(a, b); `INSERT OR REPLACE` is INSERT … ON CONFLICT; `IS` compares with NULL alone, and
   `IS NOT ?` is IS DISTINCT FROM. NULL in a column of a UNION needs a type.
+
+The tables of the media state add three differences, reasoned in `schema_media` and `change_numbers`:
+
+* **Long keys.** An entry of an index holds 2,700 bytes: paths are unique by SHA-256, and ordered by a prefix.
+* **The change feed.** No counter can number changes in the order in which they commit: the transaction's id leads.
+* **Digests.** Triggers of SQLite name columns; here one sees all rows of a statement, and compares them.
 """
 
 from __future__ import annotations
