@@ -16,10 +16,12 @@ from media_watch_tasks.model.settlements import Delivered, Failed, Pause, PauseS
 from media_watch_tasks.model.tasks import ClaimRequest, EnqueueOutcome, NewTask, TaskSelection, TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.stores.postgres import PostgresStores
+from media_watch_tasks.stores.postgres.gate import Gate, lock_class
 
 ROUTE = Route("camera", "archive")
 HOUR = 3_600 * 10**9
 THREADS = 4
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = ?::bigint::oid AND NOT granted"
 LIVE = (TaskState.PENDING, TaskState.FAILED, TaskState.UPLOADING)
 
 
@@ -120,6 +122,23 @@ def test_settlements_of_one_claim_take_effect_once(opened: list[PostgresStores])
 
     in_threads(*(settle(opened[n % 2], fail=bool(n // 2)) for n in range(THREADS)))
     assert Counter(settled) == Counter(ref.task_id for ref in refs)
+
+
+def test_a_purge_waits_for_who_is_alone_with_the_queue(opened: list[PostgresStores]) -> None:
+    database, store = opened[0].database, opened[1].tasks
+    opened[0].tasks.enqueue_if_absent([new(1)])
+    store.cancel(TaskSelection())
+    purged: list[int] = []
+    purging = threading.Thread(target=lambda: purged.append(store.purge(TaskSelection(), before_ns=2**62)))
+    with database.transaction(gate=Gate.ALONE):
+        purging.start()
+        gate = lock_class("gate", database.schema) % 2**32
+        while database.execute(WAITING, (gate,)) == [(0,)]:
+            assert purging.is_alive(), "it did not wait"
+        retried, _ = opened[0].tasks.retry(TaskSelection())
+    purging.join()
+    assert purged == [0], "the task that was retried meanwhile is not deleted"
+    assert opened[0].tasks.counts()[TaskState.PENDING] == len(retried) == 1
 
 
 def deliver_until(over: threading.Event, stores: PostgresStores, deliveries: list[int]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.stores.postgres.database import Database
+from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.relational.task_control import TaskControl
 from media_watch_tasks.stores.relational.task_core import RUNNING_BY_ID, Held, TaskCore
 from media_watch_tasks.stores.relational.task_names import Names, TaskNames
@@ -56,6 +58,14 @@ class PostgresTaskCore(TaskCore):
 
 class PostgresTaskControl(TaskControl):
     """`cancel`, `retry`, `pause`, `resume`, `purge`."""
+
+    def __init__(self, core: PostgresTaskCore) -> None:
+        super().__init__(core)
+        self._gated = core.database.transaction
+
+    def _portion(self) -> AbstractContextManager[None]:
+        """In the gate: what is found to have ended is not retried before it is deleted."""
+        return self._gated(gate=Gate.SHARED)
 
     def _keep_highest_id(self, task_id: int) -> None:
         """An identity column gives no number twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from media_watch_tasks.model.settlements import Pause, PauseScope
 from media_watch_tasks.model.tasks import TaskSelection, WaitReason
@@ -132,7 +133,7 @@ class TaskControl:
         for condition, params in conditions(selection, self._core.names.current(), self._core.database.one_of):
             sql = _OLD.format(condition=condition)
             while True:
-                with database.transaction():
+                with self._portion():
                     rows = database.execute(sql, (before_ns, *params, _PORTION))
                     if rows:
                         self._forget(rows)
@@ -150,6 +151,10 @@ class TaskControl:
         tagged = [(tag_to_sql(tag), task_id) for task_id, tags in rows for tag in tags_from_sql(tags)]
         if tagged:
             database.executemany(_FORGET_TAG, tagged)
+
+    def _portion(self) -> AbstractContextManager[None]:
+        """The transaction of one portion of a purge."""
+        return self._core.database.transaction()
 
     def _keep_highest_id(self, task_id: int) -> None:
         """Let no task have an id again."""
