@@ -242,5 +242,5 @@ def _watch_claims(marks: Marks) -> None:
         claimed(result.claims)
         return result
 
-    SqliteTaskStore.claim_batch = watched_claim  # type: ignore[method-assign]  # watched
-    SqliteTaskStore.settle = watched_settle  # type: ignore[method-assign]  # watched
+    SqliteTaskStore.claim_batch = watched_claim  # type: ignore[assignment, method-assign]  # watched
+    SqliteTaskStore.settle = watched_settle  # type: ignore[assignment, method-assign]  # watched

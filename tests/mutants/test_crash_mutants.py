@@ -51,8 +51,8 @@ def lock_files_say_nothing(patch: pytest.MonkeyPatch) -> None:
 def lock_files_go_before_the_burial_is_committed(patch: pytest.MonkeyPatch) -> None:
     bury = TaskWorkers._bury
 
-    def too_early(self: Any, workers: Any, *, keep_busy: bool = False) -> Any:
-        dead = bury(self, workers, keep_busy=keep_busy)
+    def too_early(self: Any, workers: Any, *, busy: Any = ()) -> Any:
+        dead = bury(self, workers, busy=busy)
         for number, worker_id in workers:
             if number in dead:
                 self._locks.remove(worker_id)
