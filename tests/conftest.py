@@ -20,8 +20,14 @@ def postgres() -> Iterator[PostgresServer]:
     missing = missing_program()
     if missing is not None:
         pytest.skip(f"{missing} is not installed (Debian package postgresql)")
+    if PostgresServer.of_this_process is not None:
+        # A session within another one, as the mutants have them: a server of its own would take seconds each time.
+        yield PostgresServer.of_this_process
+        return
     with PostgresServer() as server:
+        PostgresServer.of_this_process = server
         yield server
+    PostgresServer.of_this_process = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

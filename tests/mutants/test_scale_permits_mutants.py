@@ -19,6 +19,7 @@ from media_watch_tasks.stores.turns import next_turn
 from media_watch_tasks.uploaders.wrappers import shared_limit
 from media_watch_tasks.uploaders.wrappers.shared_limit import SharedLimit
 
+pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
 SQLITE = "tests/contracts/test_permits_sqlite.py::TestSqlitePermits"
 POSTGRES = "tests/contracts/test_scale_permits_postgres.py::TestPostgresPermits"
 LIMIT = "tests/uploaders/test_uploaders_shared_limit.py"

@@ -19,6 +19,7 @@ from media_watch_tasks.stores.postgres import (
 from media_watch_tasks.stores.postgres.listings_ahead import ListingsAhead
 from media_watch_tasks.stores.postgres.schema_media import MEDIA_SCHEMA
 
+pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
 TESTS = "tests/scale/test_scale_postgres_media_state.py"
 SUITE = "tests/contracts/test_scale_media_state_store_postgres.py::TestPostgresMediaStateStore"
 Mutate = Callable[[pytest.MonkeyPatch], None]

@@ -15,6 +15,7 @@ from media_watch_tasks.stores.postgres.presence import Presence
 from media_watch_tasks.stores.relational import claim_plan
 from media_watch_tasks.stores.relational.task_core import RUNNING_BY_ID
 
+pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
 TRANSACTIONS = "tests/scale/test_postgres_transactions.py"
 PRESENCE = "tests/scale/test_postgres_presence.py"
 SIDE_BY_SIDE = "tests/scale/test_postgres_side_by_side.py"

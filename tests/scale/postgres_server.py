@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import psycopg
 
@@ -39,6 +39,9 @@ def missing_program() -> str | None:
 
 class PostgresServer:
     """The server; its folder goes with it. `durable`: with fsync, as a power cut would need it."""
+
+    of_this_process: ClassVar[PostgresServer | None] = None
+    """The one that the fixture `postgres` has started."""
 
     def __init__(self, *, durable: bool = False, settings: tuple[str, ...] = ()) -> None:
         # The path of a socket is at most 107 bytes long: no folder of pytest's.
