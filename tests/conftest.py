@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from tests.scale.postgres_server import PostgresServer, missing_program
+
+if TYPE_CHECKING:
+    from tests.scale.postgres_server import PostgresServer
 
 # Times are asserted in benchmarks only: a busy machine must not fail an example for being slow.
 settings.register_profile("tests", deadline=None)
@@ -17,6 +20,8 @@ settings.load_profile("tests")
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for the tests of this process; without fsync: no test of it cuts the power."""
+    from tests.scale.postgres_server import PostgresServer, missing_program  # noqa: PLC0415 - for the tests that need it
+
     missing = missing_program()
     if missing is not None:
         pytest.skip(f"{missing} is not installed (Debian package postgresql)")

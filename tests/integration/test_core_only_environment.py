@@ -38,7 +38,7 @@ NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
     "cli": None,
     "firestore": (f"{PACKAGE}.firestore", "FirestoreUploader(project='archive')"),
     "http": (f"{PACKAGE}.http", "new_client()"),
-    "huey": (f"{PACKAGE}.schedulers.huey", "HueyScheduler(None, timedelta(minutes=15))"),
+    "huey": (f"{PACKAGE}.schedulers", "HueyScheduler(None, __import__('datetime').timedelta(minutes=15))"),
     "photo": (f"{PACKAGE}.probe", "AvProber(pillow=True)"),
     "postgres": (f"{PACKAGE}.stores.postgres", "PostgresStores('dbname=watch')"),
     "power": (f"{PACKAGE}.constraints", "PowerAvailable()"),

@@ -67,8 +67,9 @@ class HueyScheduler(Scheduler):
     ) -> None:
         if not all(hasattr(huey, part) for part in ("periodic_task", "storage", "name")):
             raise MissingDependencyError(
-                f"HueyScheduler(huey=RedisHuey(...)), not {type(huey).__name__},", package="huey", extra="huey"
-            )
+                f"HueyScheduler, which takes a Huey instance and not {type(huey).__name__},",
+                package="huey", extra="huey",
+            )  # fmt: skip
         if not isinstance(every, timedelta) or every < timedelta(minutes=1):
             raise ConfigurationError(f"every must be a minute at the least, as Huey looks once a minute: {every!r}")
         if at_once < 1:

@@ -61,7 +61,7 @@ class _RedisLease(SharedLease):
         return bool(self._lock.acquire(blocking=False))
 
     def renew(self) -> bool:
-        from redis.exceptions import LockError  # noqa: PLC0415 - whoever has a connection has the package
+        from media_watch_tasks.schedulers._redis import LockError  # noqa: PLC0415 - who has a connection has the package
 
         try:
             return bool(self._lock.extend(self._length.total_seconds(), replace_ttl=True))
@@ -69,7 +69,7 @@ class _RedisLease(SharedLease):
             return False
 
     def release(self) -> None:
-        from redis.exceptions import LockError  # noqa: PLC0415 - as above
+        from media_watch_tasks.schedulers._redis import LockError  # noqa: PLC0415 - as above
 
         try:
             self._lock.release()

@@ -13,7 +13,7 @@ from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_g
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Connection", "Parameters", "Row"]
+__all__ = ["Connection", "Parameters", "Row", "quoted"]
 
 Row = tuple[Any, ...]
 Parameters = Sequence[int | float | str | bytes | Sequence[int | str | bytes | None] | None]
