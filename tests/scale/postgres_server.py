@@ -18,13 +18,13 @@ import psycopg
 
 from media_watch_tasks.stores.postgres.gate import lock_class
 
-__all__ = ["PostgresServer", "missing_program"]
+__all__ = ["SESSIONS", "PostgresServer", "missing_program"]
 
 # Debian keeps the programs of each version apart, and off the search path.
 _DEBIAN = "/usr/lib/postgresql/*/bin"
 _FAST = ("fsync=off", "full_page_writes=off")
 _names = itertools.count(1)
-_SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
+SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
 
 
 def _program(name: str) -> str | None:
@@ -67,7 +67,7 @@ class PostgresServer:
     def sessions(self, schema: str) -> int:
         """How many connections of the stores in this schema the server has: those that hold a worker's lock."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            rows = connection.execute(_SESSIONS, (lock_class("worker", schema) % 2**32,)).fetchall()
+            rows = connection.execute(SESSIONS, (lock_class("worker", schema) % 2**32,)).fetchall()
         return int(rows[0][0])
 
     def wait_for_sessions(self, schema: str, count: int) -> None:

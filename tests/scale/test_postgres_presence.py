@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from tests.scale.postgres_server import PostgresServer
+from tests.scale.postgres_server import SESSIONS, PostgresServer
 
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.settlements import Delivered
@@ -136,6 +136,8 @@ def test_a_worker_that_was_cut_off_is_refused(postgres: PostgresServer, schema: 
         enqueue(stores, 2)
         assert claim(stores, worker) is not None, "it is back, and goes on with other work"
         assert stores.tasks.counts()[TaskState.UPLOADING] == 2
+        with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+            assert connection.execute(SESSIONS, (number,)).fetchone() == (2,), "its lock is held again"
 
 
 def test_the_servers_clock_decides(stores: PostgresStores) -> None:
