@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult
-from media_watch_tasks.stores.postgres import gate, server_clock, task_claim, task_core, task_enqueue
+from media_watch_tasks.stores.postgres import gate, server_clock, task_claim, task_enqueue
 from media_watch_tasks.stores.postgres import transaction as transactions
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.presence import Presence
 from media_watch_tasks.stores.relational import claim_plan
-from media_watch_tasks.stores.relational.task_core import RUNNING_BY_ID
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
 TRANSACTIONS = "tests/scale/test_postgres_transactions.py"
@@ -43,11 +42,6 @@ def a_choice_locks_nothing(patch: Patch) -> None:
 @killed_by(f"{SIDE_BY_SIDE}::test_claims_are_disjoint_and_nobody_goes_away_empty_too_early[3]")
 def what_others_took_ends_the_search(patch: Patch) -> None:
     patch.setattr(task_claim.PostgresTaskClaim, "_none_left", lambda *_: [])
-
-
-@killed_by(f"{SIDE_BY_SIDE}::test_settlements_of_one_claim_take_effect_once")
-def a_settlement_locks_nothing(patch: Patch) -> None:
-    patch.setattr(task_core, "_LOCKED", RUNNING_BY_ID)
 
 
 @killed_by(f"{SIDE_BY_SIDE}::test_a_storm_of_everything_loses_nothing")
