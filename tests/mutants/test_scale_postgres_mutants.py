@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult
-from media_watch_tasks.stores.postgres import gate, server_clock, task_claim, task_enqueue
+from media_watch_tasks.stores.postgres import server_clock, task_claim, task_enqueue
 from media_watch_tasks.stores.postgres import transaction as transactions
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.presence import Presence
-from media_watch_tasks.stores.relational import claim_plan
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
 TRANSACTIONS = "tests/scale/test_postgres_transactions.py"
@@ -33,21 +32,9 @@ def killed_by(*tests: str) -> Callable[[Mutate], Mutate]:
     return register
 
 
-@killed_by(f"{SIDE_BY_SIDE}::test_claims_are_disjoint_and_nobody_goes_away_empty_too_early")
-def a_choice_locks_nothing(patch: Patch) -> None:
-    patch.setattr(claim_plan, "_LOCK", "")
-    patch.setattr(task_claim.PostgresTaskClaim, "take_chosen", claim_plan.TAKE_CHOSEN)
-
-
 @killed_by(f"{SIDE_BY_SIDE}::test_claims_are_disjoint_and_nobody_goes_away_empty_too_early[3]")
 def what_others_took_ends_the_search(patch: Patch) -> None:
     patch.setattr(task_claim.PostgresTaskClaim, "_none_left", lambda *_: [])
-
-
-@killed_by(f"{SIDE_BY_SIDE}::test_a_storm_of_everything_loses_nothing")
-def everything_is_done_beside_everything(patch: Patch) -> None:
-    lock = "pg_advisory_xact_lock_shared({}, 0)"
-    patch.setattr(gate.Gate, "sql", lambda _gate, schema: lock.format(gate.lock_class("gate", schema)))
 
 
 @killed_by(f"{PRESENCE}::test_what_a_killed_process_held_is_taken_back_at_once")
