@@ -2,11 +2,9 @@
 
 Statements that both databases run are written for SQLite and translated here, once each:
 
-| SQLite | PostgreSQL | |
-|---|---|---|
-| `?`, `?3` | `$1`, `$3` | parameters; a statement numbers all of them or none |
-| `IN (SELECT value FROM json_each(?))` | `= ANY (translate(?, '[]', '{}')::bigint[])` | a JSON array of numbers |
-| `tag IN (SELECT value FROM json_each(?))` | `tag IN (SELECT json_array_elements_text(?::json))` | one of texts |
+* `?`, `?3` are `$1`, `$3`: a statement numbers all of its parameters or none.
+* `IN (SELECT value FROM json_each(?))`, numbers in a JSON array: `= ANY (translate(?, '[]', '{}')::bigint[])`.
+* `tag IN (SELECT value FROM json_each(?))`, texts: `tag IN (SELECT json_array_elements_text(?::json))`.
 
 What no translation bridges has SQL of its own in this folder:
 
