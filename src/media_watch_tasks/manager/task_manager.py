@@ -326,14 +326,14 @@ class TaskManager:
 
         Nothing of it is claimed, and what runs is released within seconds. `until` (aware) ends it by itself.
         """
-        scope, value = _party(tag=tag, source=source, destination=destination)
+        scope, value = PauseScope.party(tag=tag, source=source, destination=destination)
         return self._control.pause(scope, value, until=until, reason=reason)
 
     def resume(
         self, *, tag: str | None = None, source: str | None = None, destination: str | None = None
     ) -> bool:  # fmt: skip
         """End the pause that the same arguments made; False if there was none."""
-        scope, value = _party(tag=tag, source=source, destination=destination)
+        scope, value = PauseScope.party(tag=tag, source=source, destination=destination)
         ended = self._control.resume(scope, value)
         self._processing.wake()
         return ended
@@ -408,18 +408,3 @@ class TaskManager:
             return call()
         finally:
             self._core.notifier.flush()
-
-
-def _party(*, tag: str | None, source: str | None, destination: str | None) -> tuple[PauseScope, str]:
-    given = [
-        (scope, value)
-        for scope, value in (
-            (PauseScope.TAG, tag),
-            (PauseScope.SOURCE, source),
-            (PauseScope.DESTINATION, destination),
-        )
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ConfigurationError("name one of tag, source and destination")
-    return given[0] if given else (PauseScope.ALL, "")
