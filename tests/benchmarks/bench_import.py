@@ -10,6 +10,7 @@ processor time: everything comes from the system's cache, nothing waits, and oth
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,11 @@ print([processor / 1e6, wall / 1e6, len(sys.modules) - loaded])
 def sample(before: str, timed: str) -> list[float]:
     """One import in a fresh interpreter: milliseconds of processor and wall time, and how many modules it loaded."""
     program = SAMPLE.format(before=before, timed=timed)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Byte code is kept, as it is for a user: with this variable every import would compile the sources anew.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )  # fmt: skip
     return [float(value) for value in json.loads(done.stdout)]
 
 
