@@ -93,8 +93,9 @@ class TaskManager:
                 kept.
 
         Raises:
-            ConfigurationError: scanner and resolver are of different sources, two destinations have one id, or the
-                source was run with another destination and the options do not say what to do about it.
+            ConfigurationError: scanner and resolver are of different sources, two destinations have one id, a
+                destination lies in the folder that is watched (and is not excluded from the scan), or the source was
+                run with another destination and the options do not say what to do about it.
         """
         if media_scanner.source_id != media_resolver.source_id:
             raise ConfigurationError(
@@ -106,12 +107,14 @@ class TaskManager:
         unknown = sorted(set(chosen.constraints) - known)
         if unknown:
             raise ConfigurationError(f"the options ask for the constraints {unknown}, which were not given")
+        destinations = Destinations(media_scanner.source_id, uploader)
+        destinations.refuse_watched(media_scanner)
         self._core = ManagerCore(
             scanner=media_scanner,
             resolver=media_resolver,
             media_state=media_state_store,
             tasks=task_store,
-            destinations=Destinations(media_scanner.source_id, uploader),
+            destinations=destinations,
             options=chosen,
             clock=clock or (task_store.clock if isinstance(task_store, KeepsTime) else SystemClock()),
             constraints=constraints,
