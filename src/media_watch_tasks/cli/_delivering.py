@@ -71,10 +71,12 @@ def run(
     ) as console:  # fmt: skip
         if not everything:
             _baseline(manager, console, as_json=as_json)
-        settling = _some_settle(manager)
+        settling, first = _some_settle(manager), True
         while True:
             report = manager.run_once()
-            _tell(report, console, as_json=as_json)
+            if as_json or first or report.scan.enqueued or report.process.taken:
+                _tell(report, console, as_json=as_json)
+            first = False
             good = good and _is_good(report)
             # What became due after this run had looked is no longer settling, and not yet sent either.
             due = settling or report.scan.enqueued or report.process.superseded
