@@ -231,14 +231,6 @@ def a_run_leaves_what_others_have_had(patch: Patch) -> None:
     _wrap(patch, claiming, "_is_eligible", around)
 
 
-@killed_by("test_tags_narrow_a_claim")
-def all_tags_are_asked_for(patch: Patch) -> None:
-    def around(original: Any, book: TaskBook, row: Row, request: ClaimRequest) -> bool:
-        return request.tags <= row.tags and bool(original(book, row, request))
-
-    _wrap(patch, claiming, "_is_eligible", around)
-
-
 @killed_by("test_a_worker_that_is_not_registered_gets_nothing")
 def anybody_may_claim(patch: Patch) -> None:
     def around(original: Any, store: MemoryTaskStore, request: ClaimRequest) -> Any:

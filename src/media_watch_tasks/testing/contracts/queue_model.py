@@ -138,8 +138,8 @@ class QueueModel(TaskStore):
         is_due = place is Place.READY or (request.force and place is Place.WAITING and job.wait is WaitReason.BACKOFF)
         worker, token = job.last
         was_given = request.floor is not None and worker == request.worker_id and token > request.floor
-        has_tag = not request.tags or not job.wish.tags.isdisjoint(request.tags)
-        return is_due and has_tag and not was_given and request.alone is (job.crashes >= _ALONE_FROM)
+        is_ours = request.share is None or request.share.takes(job.wish.asset_id, job.wish.tags)
+        return is_due and is_ours and not was_given and request.alone is (job.crashes >= _ALONE_FROM)
 
     def _half_open(self, job: Job) -> Pause | None:
         """The automatic pause of its destination, if its time is over."""
