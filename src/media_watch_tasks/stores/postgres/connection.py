@@ -108,6 +108,14 @@ class Connection:
         """True after BEGIN."""
         return bool(self._psycopg.in_transaction(self.driver))
 
+    def is_aborted(self) -> bool:
+        """True in a transaction that an error has ended."""
+        return bool(self._psycopg.is_aborted(self.driver))
+
+    def heard(self, timeout: float) -> bool:
+        """True if a notification comes within so many seconds, after LISTEN; raises the driver's errors."""
+        return bool(self._psycopg.heard(self.driver, timeout))
+
     def is_broken(self) -> bool:
         """True if it can be used no more."""
         return bool(self.driver.closed)

@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager
 from os import getpid
 from typing import NoReturn, Self, TypeVar
 
-from media_watch_tasks.clock import Clock, SystemClock
+from media_watch_tasks.clock import NANOSECONDS, Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
 from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error
-from media_watch_tasks.stores.postgres.gate import Gate
+from media_watch_tasks.stores.postgres.gate import Gate, lock_class
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.transaction import Current, Transaction
@@ -26,6 +26,8 @@ from media_watch_tasks.stores.postgres.transaction import Current, Transaction
 __all__ = ["Database"]
 
 _CLOSED = -1
+_SILENT_NS = NANOSECONDS // 20
+"""So long after an announcement a process makes no other: see `announcements`."""
 _T = TypeVar("_T")
 
 
@@ -56,9 +58,13 @@ class Database:
         from media_watch_tasks.stores.postgres import _psycopg  # noqa: PLC0415 - needs the extra
 
         self.schema = schema
+        self.channel = f"mwt_{lock_class('work', schema) % 2**32:08x}"
+        """Where new tasks are announced."""
         self._pid = getpid()
+        self._clock = clock or SystemClock()
+        self._announced_ns: int | None = None
         self._current = Current()
-        self._pool = Pool(_psycopg, dsn, schema=schema, clock=clock or SystemClock(), away_after=away_after)
+        self._pool = Pool(_psycopg, dsn, schema=schema, clock=self._clock, away_after=away_after)
         self.name = self._pool.name
         """Server and database, for messages."""
         self._pool.give_back(self._pool.connect())
@@ -105,6 +111,13 @@ class Database:
     def require_alone(self) -> None:
         """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
         self._own().require_alone()
+
+    def announce(self) -> None:
+        """Tell other processes of new tasks with the commit, unless this one has just told; inside a `transaction`."""
+        now = self._clock.monotonic_ns()
+        if self._announced_ns is None or now - self._announced_ns >= _SILENT_NS:
+            self._announced_ns = now
+            self._own().announce(self.channel)
 
     @property
     def is_alone(self) -> bool:
