@@ -25,7 +25,7 @@ from media_watch_tasks.model.tasks import ClaimRequest, NewTask, TaskState
 
 __all__ = ["AnnouncementsContract"]
 
-ROUTE = Route("camera", "archive")
+_ROUTE = Route("camera", "archive")
 _HANGS_AFTER = 30
 _HOUR_NS = 3_600 * 10**9
 
@@ -61,7 +61,7 @@ class AnnouncementsContract:
     @staticmethod
     def enqueue(store: TaskStore, *names: bytes) -> None:
         """New tasks."""
-        tasks = [NewTask(route=ROUTE, asset_id=name, fingerprint=Fingerprint(1, 1), due_ns=0) for name in names]
+        tasks = [NewTask(route=_ROUTE, asset_id=name, fingerprint=Fingerprint(1, 1), due_ns=0) for name in names]
         assert all(result.outcome.is_new for result in store.enqueue_if_absent(tasks))
 
     @staticmethod
@@ -98,7 +98,7 @@ class AnnouncementsContract:
 
     def test_a_worker_that_is_told_can_claim(self, here: TaskStore, there: TaskStore) -> None:
         worker = here.register_worker("waiting")
-        request = ClaimRequest(worker_id=worker, routes=(ROUTE,), limit=1, lease_ns=_HOUR_NS, longest_delay_ns=_HOUR_NS)
+        request = ClaimRequest(worker_id=worker, routes=(_ROUTE,), limit=1, lease_ns=_HOUR_NS, longest_delay_ns=_HOUR_NS)
         woken = threading.Event()
         end = self.listen(here).on_work(woken.set)
         self.enqueue(there, b"a")
