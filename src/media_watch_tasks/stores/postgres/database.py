@@ -18,7 +18,7 @@ from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
 from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error
-from media_watch_tasks.stores.postgres.gate import Gate, lock_class
+from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.transaction import Current, Transaction
@@ -151,13 +151,40 @@ class Database:
         The outermost one is repeated as a whole after a deadlock or a serialization failure, and when the connection
         was lost before the commit: `work` may be called several times, and changes nothing but the database.
         """
-
-        def attempt() -> _T:
+        if self._current.transaction is not None:
             with self.transaction(durable=durable, gate=gate):
                 return work()
+        return self._repeated(work, durable=durable, gate=gate, restarts=False)
 
-        if self._current.transaction is not None:
-            return attempt()
+    def run_beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        """As `run`, in the gate beside others; all of it again and alone, where it finds that it has to be.
+
+        Nobody who stands in the gate beside others ever waits in it to be alone: two would wait for each other. So in a
+        transaction that nobody begins anew the first that touches the queue is alone at once.
+        """
+        current = self._current.transaction
+        if current is not None:
+            return self.run(work, durable=durable, gate=Gate.SHARED if current.restarts else Gate.ALONE)
+        try:
+            return self._repeated(work, durable=durable, gate=Gate.SHARED, restarts=True)
+        except AloneNeededError:
+            return self.run_alone(work, durable=durable)
+
+    def run_alone(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        """As `run`, alone in the gate."""
+        current = self._current.transaction
+        if current is not None and current.restarts:
+            current.require_alone()
+        return self.run(work, durable=durable, gate=Gate.ALONE)
+
+    def _repeated(self, work: Callable[[], _T], *, durable: bool, gate: Gate, restarts: bool) -> _T:
+        if getpid() != self._pid:
+            self._refuse()
+
+        def attempt() -> _T:
+            with Transaction(self._pool, self._current, durable=durable, gate=gate, restarts=restarts):
+                return work()
+
         try:
             return attempt()
         except RepeatableError:

@@ -11,7 +11,6 @@ from media_watch_tasks.model.tasks import EnqueueResult, NewTask, TaskSelection
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
 from media_watch_tasks.stores.postgres.announcements import watch_announcements
 from media_watch_tasks.stores.postgres.database import Database
-from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.postgres.task_claim import PostgresTaskClaim
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskControl, PostgresTaskCore
@@ -78,10 +77,7 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
         return self._control.purge(selection, before_ns=before_ns)
 
     def _alone(self, work: Callable[[], _T]) -> _T:
-        return self.database.run(work, gate=Gate.ALONE)
+        return self.database.run_alone(work)
 
     def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
-        try:
-            return self.database.run(work, durable=durable, gate=Gate.SHARED)
-        except AloneNeededError:
-            return self.database.run(work, durable=durable, gate=Gate.ALONE)
+        return self.database.run_beside(work, durable=durable)

@@ -29,9 +29,22 @@ class Current(threading.local):
 class Transaction(AbstractContextManager[None]):
     """The outermost transaction of a thread, and its connection."""
 
-    __slots__ = ("_announcement", "_connection", "_current", "_depth", "_durable", "_gate", "_name", "_pool", "_xid")
+    __slots__ = (
+        "_announcement",
+        "_connection",
+        "_current",
+        "_depth",
+        "_durable",
+        "_gate",
+        "_name",
+        "_pool",
+        "_xid",
+        "restarts",
+    )
 
-    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate) -> None:
+    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate, restarts: bool = False) -> None:
+        self.restarts = restarts
+        """Whoever began it does all of it again, alone, for an `AloneNeededError`."""
         self._pool = pool
         self._current = current
         self._durable = durable

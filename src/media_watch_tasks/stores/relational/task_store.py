@@ -177,9 +177,9 @@ class RelationalTaskStore(TaskStore, AnnouncesWork):
         owing = self._sequel.pending_actions(routes, limit=limit)
         return self.tasks(TaskSelection(ids=frozenset(owing)), limit=len(owing)) if owing else ()
 
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
+    def finish_action(self, task_id: int, *, error: str | None = None) -> bool:  # noqa: ARG002 - told in an event
         """See `TaskStore`."""
-        self._beside(lambda: self._sequel.finish_action(task_id))
+        return self._beside(lambda: self._sequel.finish_action(task_id))
 
     def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """See `TaskStore`."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -70,6 +71,10 @@ class AnnouncementsContract:
         assert isinstance(store, AnnouncesWork)
         return store
 
+    @staticmethod
+    def _tell(store: TaskStore, told: queue.SimpleQueue[int]) -> None:
+        told.put(store.counts()[TaskState.PENDING])
+
     def wait_for(self, store: TaskStore, told: queue.SimpleQueue[int], pending: int) -> None:
         """Wait for calls until one has found so many tasks pending."""
         try:
@@ -98,7 +103,9 @@ class AnnouncementsContract:
 
     def test_a_worker_that_is_told_can_claim(self, here: TaskStore, there: TaskStore) -> None:
         worker = here.register_worker("waiting")
-        request = ClaimRequest(worker_id=worker, routes=(_ROUTE,), limit=1, lease_ns=_HOUR_NS, longest_delay_ns=_HOUR_NS)
+        request = ClaimRequest(
+            worker_id=worker, routes=(_ROUTE,), limit=1, lease_ns=_HOUR_NS, longest_delay_ns=_HOUR_NS
+        )
         woken = threading.Event()
         end = self.listen(here).on_work(woken.set)
         self.enqueue(there, b"a")
@@ -111,12 +118,10 @@ class AnnouncementsContract:
     def test_all_who_listen_are_told(self, here: TaskStore, there: TaskStore) -> None:
         told: list[queue.SimpleQueue[int]] = [queue.SimpleQueue() for _ in range(3)]
 
-        def teller(number: int, store: TaskStore) -> None:
-            told[number].put(store.counts()[TaskState.PENDING])
-
+        stores = (here, here, there)
         ends = [
-            self.listen(store).on_work(lambda number=number, store=store: teller(number, store))  # type: ignore[misc]
-            for number, store in enumerate((here, here, there))
+            self.listen(store).on_work(partial(self._tell, store, each))
+            for store, each in zip(stores, told, strict=True)
         ]
         self.enqueue(there, b"a")
         for each in told:
@@ -140,7 +145,7 @@ class AnnouncementsContract:
     def test_it_can_be_listened_again(self, here: TaskStore, there: TaskStore) -> None:
         for number in range(2):
             told: queue.SimpleQueue[int] = queue.SimpleQueue()
-            end = self.listen(here).on_work(lambda told=told: told.put(here.counts()[TaskState.PENDING]))  # type: ignore[misc]
+            end = self.listen(here).on_work(partial(self._tell, here, told))
             self.enqueue(there, b"%d" % number)
             self.wait_for(here, told, number + 1)
             end()

@@ -354,10 +354,13 @@ class QueueModel(TaskStore):
         owing = [job for job in self.jobs.all.values() if job.owes is not None and job.wish.route in routes]
         return [self.jobs.shown(job) for job in owing[:limit]]
 
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - for people
+    def finish_action(self, task_id: int, *, error: str | None = None) -> bool:  # noqa: ARG002 - for people
         """It owes nothing more."""
-        if task_id in self.jobs.all:
-            self.jobs.all[task_id].owes = None
+        job = self.jobs.all.get(task_id)
+        if job is None or job.owes is None:
+            return False
+        job.owes = None
+        return True
 
     def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """By number."""
