@@ -10,7 +10,7 @@ from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.manager.after_upload import AfterUpload
 from media_watch_tasks.stores.postgres import _psycopg, database, driver_errors, transaction
-from media_watch_tasks.stores.postgres.gate import Gate
+from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
 CONFLICTS = "tests/scale/test_scale_conflicts.py::"
@@ -35,7 +35,7 @@ def blocks_wait_in_the_gate_twice(patch: pytest.MonkeyPatch) -> None:
     def run_beside(self: database.Database, work: Callable[[], Any], *, durable: bool = False) -> Any:
         try:
             return self.run(work, durable=durable, gate=Gate.SHARED)
-        except database.AloneNeededError:
+        except AloneNeededError:
             return self.run(work, durable=durable, gate=Gate.ALONE)
 
     patch.setattr(database.Database, "run_beside", run_beside)

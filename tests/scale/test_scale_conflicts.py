@@ -91,7 +91,7 @@ def _settle(held: Held) -> bool:
     delivered = Delivered(ref=held.ref, receipt=UploadReceipt("there"), action="delete")
     result = held.tasks.settle([delivered], then_claim=request(held.worker), durable=True)
     assert len(held.tasks.pending_actions([ROUTE])) == 1
-    return (result.settled, len(result.claims)) == ({held.ref.task_id}, 1)
+    return result.settled == {held.ref.task_id} and len(result.claims) == 1
 
 
 def _extend(held: Held) -> bool:
