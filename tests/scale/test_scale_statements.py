@@ -93,7 +93,7 @@ def test_a_settlement_finds_its_tasks_by_their_ids(stores: PostgresStores) -> No
         stores.database.execute("ANALYZE task")
     explain = "EXPLAIN (FORMAT JSON) " + task_settle._DELIVER_SIMPLY
     none = "{}"
-    values = (0, none, none, 0, *[none] * 8)
+    values: list[int | str] = [0, none, none, 0, *[none] * 8]
     (plan,) = stores.database.execute(explain, values)[0][0]
     shown = json.dumps(plan)
     assert "task_pkey" in shown
