@@ -21,6 +21,7 @@ from media_watch_tasks.manager import TaskManager
 from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
 from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.model.metadata import MediaMetadata
+from media_watch_tasks.model.shares import Share
 from media_watch_tasks.model.tasks import Task, TaskState
 from media_watch_tasks.model.uploads import Stage, UploadReceipt
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
@@ -59,6 +60,7 @@ __all__ = [
     "ResolvedMedia",
     "RetryOptions",
     "Scheduler",
+    "Share",
     "Snooze",
     "SourceOfflineError",
     "SqliteStores",

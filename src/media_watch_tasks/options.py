@@ -11,6 +11,7 @@ import attrs
 from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.assets import MediaAsset
+from media_watch_tasks.model.shares import Share
 from media_watch_tasks.model.values import Value
 
 __all__ = ["RetryOptions", "TaskManagerOptions"]
@@ -38,6 +39,11 @@ def _one_of(*choices: str | None) -> Callable[[object, attrs.Attribute[Any], str
             raise ConfigurationError(f"{attribute.name} must be one of {choices}, not {value!r}")
 
     return check
+
+
+def _is_share(_instance: object, attribute: attrs.Attribute[Any], value: Share | None) -> None:
+    if value is not None and not isinstance(value, Share):
+        raise ConfigurationError(f"{attribute.name} must be a Share, not {value!r}")
 
 
 def _share(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -141,6 +147,8 @@ class TaskManagerOptions(Value):
     """Do it also on receipts that the uploader did not verify, or that were shared by equal content."""
     tags: Callable[[MediaAsset], Iterable[str]] = _no_tags
     """Tags of the tasks of an asset."""
+    share: Share | None = attrs.field(default=None, validator=_is_share)
+    """The tasks that this manager works on, where several divide the queue between them; None: all."""
     priority: Callable[[MediaAsset], int] = _no_priority
     """Priority of the tasks of an asset; higher goes first."""
 

@@ -1,12 +1,14 @@
 """A cluster of many hosts on one PostgreSQL server: real claims and settlements, transfers that only pass on a clock.
 
-    python tests/benchmarks/simulate_cluster.py [--hosts 10] [--hands 8] [--transfer 2.0] [--tasks 20000]
+    python tests/benchmarks/simulate_cluster.py [--hosts 10] [--hands 8] [--transfer 2.0] [--tasks 10000]
 
-Every host enqueues, claims, renews and settles by the statements that a worker sends, on a real server with fsync; what
+First the transfers of many hosts are simulated. Every host enqueues, claims, renews and settles by the statements that
+a worker sends, on a real server with fsync; what
 would take hours, the transfers, is drawn at random (exponential, the mean is given) and passes on a clock of the
 simulation. Each call is timed, one at a time, and its time is added to the transfer of the hand that made it. So the
 table says what the work on the database costs for each file, how much of a cluster's time that is, and how many hands
-keep one processor of the server busy. What several processors of a server add is measured by `bench_postgres.py`.
+keep one connection busy. Then real processes claim and settle as fast as the server lets them: the tasks a second that
+it carries, how long a call waits, and what a task costs its processors; the connections and the room that it needs.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import attrs
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.benchmarks.simulate_cluster_load import connections_of_a_manager, measure_load, table_sizes
 from tests.scale.postgres_server import PostgresServer
 
 from media_watch_tasks.model.identity import Fingerprint, Route
@@ -147,7 +150,8 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--hands", type=int, default=8, help="transfers at a time on each host")
     parser.add_argument("--transfer", type=float, default=2.0, help="mean seconds of a transfer")
-    parser.add_argument("--tasks", type=int, default=20_000)
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2, 4, 8], help="hosts of the second part")
     options = parser.parse_args()
     with PostgresServer(durable=True) as server:
         cluster = Cluster(server.dsn, hosts=options.hosts, hands=options.hands, transfer=options.transfer)
@@ -155,7 +159,8 @@ def main() -> None:
         lasted = cluster.run()
         assert cluster.stores.tasks.counts()[TaskState.SUCCESS] == options.tasks
         cluster.stores.close()
-    report(cluster, options, lasted)
+        report(cluster, options, lasted)
+        report_load(server, options)
 
 
 def report(cluster: Cluster, options: argparse.Namespace, lasted_ns: int) -> None:
@@ -177,6 +182,24 @@ def report(cluster: Cluster, options: argparse.Namespace, lasted_ns: int) -> Non
     print(f"| hands that keep one connection busy | {hands * lasted_ns / working:,.0f} |")
     hours = a_file * MANY / 3600
     print(f"| database time for {MANY:,} files | {hours:,.1f} hours of one connection |")
+
+
+def report_load(server: PostgresServer, options: argparse.Namespace) -> None:
+    """Print what real processes got, and what the server needed for it."""
+    print(f"\n### Transfers that take no time, {options.hands} claims held by each host\n")
+    print("| hosts | tasks/s | call ms, median | 99 % | longest | server processor ms a task |")
+    print("|---|---|---|---|---|---|")
+    for hosts in options.processes:
+        load = measure_load(server, hosts=hosts, hands=options.hands, tasks=options.tasks // 2)
+        waits = f"{load.median_ms:.2f} | {load.slow_ms:.2f} | {load.longest_ms:.1f}"
+        cost = load.server_seconds / load.tasks * 1e3
+        print(f"| {hosts} | {load.tasks / load.seconds:,.0f} | {waits} | {cost:.3f} |", flush=True)
+    print("\n| connections of a process | |\n|---|---|")
+    for when, number in connections_of_a_manager(server).items():
+        print(f"| {when} | {number} |")
+    print("\n| room for a million tasks that are done | MB |\n|---|---|")
+    for table, size in table_sizes(server, "media_watch_tasks", tasks=options.tasks).items():
+        print(f"| {table}, with its indices | {size:,.0f} |")
 
 
 if __name__ == "__main__":

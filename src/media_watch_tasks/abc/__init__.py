@@ -1,6 +1,7 @@
 """All interfaces: what the author of a plug-in has to read."""
 
 from media_watch_tasks.abc.action import AfterUploadAction, ChangesSource
+from media_watch_tasks.abc.announcements import AnnouncesWork
 from media_watch_tasks.abc.byte_source import ByteSource, OpensByteSources
 from media_watch_tasks.abc.change_feed import AssetChange, Bookmarks, ChangeFeed, CountsByDirectory
 from media_watch_tasks.abc.constraint import Constraint
@@ -27,6 +28,7 @@ from media_watch_tasks.abc.uploader import (
 
 __all__ = [
     "AfterUploadAction",
+    "AnnouncesWork",
     "AssetChange",
     "BatchItem",
     "BatchUploader",

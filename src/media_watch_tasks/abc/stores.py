@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
@@ -41,6 +42,8 @@ from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
 
 __all__ = ["KeepsTime", "MediaStateStore", "Reservation", "SharedTransaction", "TaskStore"]
 
+_Result = TypeVar("_Result")
+
 Reservation = tuple[ReservationState, UploadReceipt | None]
 """The answer to `reserve_content`: the state, and the receipt to share where the content was delivered."""
 
@@ -58,6 +61,14 @@ class SharedTransaction(ABC):
 
         Blocks may nest; the outermost commits. With `durable` the commit is on the disk when the block ends.
         """
+
+    def run_together(self, work: Callable[[], _Result]) -> _Result:
+        """The result of `work`, whose writes commit together; it is done again where others were in the way.
+
+        So it may be called several times, and changes nothing but the stores; an exception takes back what it wrote.
+        """
+        with self.transaction():
+            return work()
 
 
 class KeepsTime(ABC):
@@ -346,8 +357,11 @@ class TaskStore(ABC):
         """Delivered tasks whose after-upload action is not done, by id."""
 
     @abstractmethod
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:
-        """The after-upload action of a task is done, or was given up for the reason `error`."""
+    def finish_action(self, task_id: int, *, error: str | None = None) -> bool:
+        """The after-upload action of a task is done, or was given up for the reason `error`.
+
+        False if it was not owed any more: another host has finished it.
+        """
 
     @abstractmethod
     def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:

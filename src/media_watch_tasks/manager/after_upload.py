@@ -64,7 +64,8 @@ class AfterUpload:
             return
         if owed:
             return
-        core.tasks.finish_action(task.id, error=error)
+        if not core.tasks.finish_action(task.id, error=error):
+            return  # another host that was at it too has told
         notifier = core.notifier
         notifier.emit(ActionDone(at_ns=notifier.now_ns(), task=task, action=action.name, error=error and redact(error)))
 
@@ -93,7 +94,13 @@ class AfterUpload:
                 return False, "a newer version was delivered since"
             if not all(self._has(task, route) for route in core.destinations.routes):
                 return True, None
-            resolver.set_aside(asset, aside, cancel=cancel)
+            try:
+                resolver.set_aside(asset, aside, cancel=cancel)
+            except AssetNotFound:
+                # Perhaps another host was quicker: then it is at it, and what it leaves when it dies is still owed.
+                if core.resolver.stat((aside_asset,), cancel=cancel)[0] is not None:
+                    return True, None
+                raise
             (found,) = core.resolver.stat((aside_asset,), cancel=cancel)
         if found is None or found.fingerprint != asset.fingerprint:
             self._give_back(resolver, asset, aside, found, cancel)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.payloads import PayloadStore
@@ -25,6 +25,8 @@ from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import TaskManagerOptions
 
 __all__ = ["ManagerCore"]
+
+_Result = TypeVar("_Result")
 
 
 class ManagerCore:
@@ -83,15 +85,15 @@ class ManagerCore:
                 self.tasks.unregister_worker(self._worker_id)
                 self._worker_id = None
 
-    @contextmanager
-    def together(self) -> Iterator[bool]:
-        """One transaction over both stores where they share a database; yields whether that is so."""
+    def together(self, work: Callable[[bool], _Result]) -> _Result:
+        """The result of `work(shared)`: where the stores share a database its writes are one transaction.
+
+        It may be done several times, and changes nothing but the stores.
+        """
         tasks = self.tasks
         if isinstance(tasks, SharedTransaction) and tasks.shares_with(self.media_state):
-            with tasks.transaction():
-                yield True
-        else:
-            yield False
+            return tasks.run_together(lambda: work(True))
+        return work(False)
 
     def new_tasks(
         self, asset: MediaAsset, *, due_ns: int, priority: int | None = None, tags: frozenset[str] | None = None,

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from datetime import timedelta
 
+from media_watch_tasks.abc.announcements import AnnouncesWork
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import NANOSECONDS, to_ns
 from media_watch_tasks.errors import ConfigurationError, MediaWatchError
@@ -19,7 +20,7 @@ __all__ = ["run_forever", "run_once"]
 
 _log = logging.getLogger(__name__)
 _LONGEST_NAP = 1.0
-"""Seconds: pauses and other processes' tasks are looked at this often."""
+"""Seconds: pauses, and other processes' tasks where nobody announces them, are looked at this often."""
 
 
 def run_once(scanning: Scanning, processing: Processing, cancel: CancelToken) -> RunReport:
@@ -83,6 +84,7 @@ def run_forever(
         enqueued.set()
         processing.wake()
 
+    announced = core.tasks.on_work(on_commit) if isinstance(core.tasks, AnnouncesWork) else None
     worker.start()
     try:
         while not token.cancelled:
@@ -101,6 +103,8 @@ def run_forever(
         enqueued.set()
         processing.wake()
         worker.join()
+        if announced is not None:
+            announced()
         forget()
         token.detach()
     return ForeverReport(

@@ -106,17 +106,21 @@ class PageCommit:
     ) -> int:
         core = self._core
         due_ns = core.clock.now_ns() + core.settle_ns
-        tasks = [task for asset in (*to_send, *diff.changed) for task in core.new_tasks(asset, due_ns=due_ns)]
+        found = [task for asset in (*to_send, *diff.changed) for task in core.new_tasks(asset, due_ns=due_ns)]
+
+        def write(shared: bool) -> tuple[list[NewTask], Sequence[EnqueueResult]]:  # noqa: FBT001 - as `together` gives it
+            tasks = [*found, *(task for move in moves for task in self._move(move, due_ns))]
+            # Without a shared transaction the tasks must be on the disk before their files count as seen.
+            results = core.tasks.enqueue_if_absent(tasks, durable=not shared) if tasks else ()
+            if to_record:
+                self._walk.record(page, diff, to_record, baseline=True)
+            self._walk.record(page, diff, (*to_send, *(asset for _, asset in moves), *diff.changed))
+            if shared and self._walk.lease_lost:
+                raise _LeaseLost  # an exception is what takes a transaction back
+            return tasks, results
+
         try:
-            with core.together() as shared:
-                tasks += [task for move in moves for task in self._move(move, due_ns)]
-                # Without a shared transaction the tasks must be on the disk before their files count as seen.
-                results = core.tasks.enqueue_if_absent(tasks, durable=not shared) if tasks else ()
-                if to_record:
-                    self._walk.record(page, diff, to_record, baseline=True)
-                self._walk.record(page, diff, (*to_send, *(asset for _, asset in moves), *diff.changed))
-                if shared and self._walk.lease_lost:
-                    raise _LeaseLost  # noqa: TRY301 - an exception is what takes a transaction back
+            tasks, results = core.together(write)
         except _LeaseLost:
             return 0
         for result in results:

@@ -204,6 +204,7 @@ class Run:
             force=self._force,
             alone=alone,
             floor=self._floor,
+            share=self._core.options.share,
         )
 
     def _claim_alone(self) -> bool:

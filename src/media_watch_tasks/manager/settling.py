@@ -65,11 +65,12 @@ class Settler:
         if not pending:
             return Counter(), self._core.tasks.claim_batch(then_claim) if then_claim is not None else ()
         if any(item.gone or item.metadata or item.pause or item.found for item in pending):
-            with self._core.together():
-                settled, claims = self._write(pending, then_claim)
+            settled, claims, paused = self._core.together(lambda _shared: self._write(pending, then_claim))
         else:
-            settled, claims = self._write(pending, then_claim)
+            settled, claims, paused = self._write(pending, then_claim)
         self._pending = []
+        for pause in paused:
+            self._tell_of_pause(pause)
         for item in pending:
             flight = self._core.flights.get(item.claim.task.id)
             if flight is not None and flight.claim.token == item.claim.token:
@@ -78,7 +79,7 @@ class Settler:
 
     def _write(
         self, pending: Sequence[Outcome], then_claim: ClaimRequest | None
-    ) -> tuple[frozenset[int], Sequence[Claim]]:
+    ) -> tuple[frozenset[int], Sequence[Claim], Sequence[Pause]]:
         core = self._core
         gone = [item.claim.task.asset_id for item in pending if item.gone]
         if gone:
@@ -88,9 +89,8 @@ class Settler:
             if item.metadata is not None:
                 task = item.claim.task
                 core.media_state.save_metadata(core.source_id, task.asset_id, task.fingerprint, item.metadata)
-        for item in pending:
-            if item.pause is not None:
-                self._pause(item.pause, item.claim.task.id)
+        wishes = [(item.pause, item.claim.task.id) for item in pending if item.pause is not None]
+        paused = [pause for wish, task_id in wishes if (pause := self._pause(wish, task_id)) is not None]
         settlements = [item.settlement for item in pending if item.settlement is not None]
         # What happens after the upload cannot be repeated: its cause must be on the disk first.
         durable = any(isinstance(each, Delivered) and each.action is not None for each in settlements)
@@ -102,9 +102,9 @@ class Settler:
         }
         if found:
             core.media_state.update_seen(core.source_id, found)
-        return result.settled, result.claims
+        return result.settled, result.claims, paused
 
-    def _pause(self, wish: PauseWish, task_id: int) -> None:
+    def _pause(self, wish: PauseWish, task_id: int) -> Pause | None:
         core = self._core
         now = core.clock.now_ns()
         earlier = next(
@@ -116,7 +116,7 @@ class Settler:
             None,
         )
         if earlier is not None and earlier.until_ns is not None and earlier.until_ns > now:
-            return  # another worker has noticed the same thing
+            return None  # another worker has noticed the same thing
         rounds = 1 if earlier is None else earlier.rounds + 1
         until = wish.until_ns
         if until is None:
@@ -132,10 +132,15 @@ class Settler:
             task_id=task_id,
         )
         core.tasks.pause(pause)
+        return pause
+
+    def _tell_of_pause(self, pause: Pause) -> None:
         _log.warning(
-            "paused: %s", wish.reason, extra={"scope": str(wish.scope), "party": wish.value, "until": str(pause.until)}
+            "paused: %s",
+            pause.reason,
+            extra={"scope": str(pause.scope), "party": pause.value, "until": str(pause.until)},
         )
-        core.notifier.emit(Paused(at_ns=now, pause=pause))
+        self._core.notifier.emit(Paused(at_ns=self._core.notifier.now_ns(), pause=pause))
 
     def _tell(self, outcomes: Sequence[Outcome], settled: frozenset[int]) -> Counter[str]:
         counts: Counter[str] = Counter()

@@ -17,6 +17,7 @@ from media_watch_tasks.clock import from_ns
 from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, Route, display_text, task_key
 from media_watch_tasks.model.kinds import MediaKind, kind_of
+from media_watch_tasks.model.shares import Share
 from media_watch_tasks.model.uploads import UploadProgress, UploadReceipt
 from media_watch_tasks.model.values import Value
 
@@ -258,8 +259,8 @@ class ClaimRequest(Value):
     """Take one task that must be begun alone (two workers died on it), and no other."""
     floor: int | None = None
     """No task that this worker has claimed with a token above this one: a run takes each task at most once."""
-    tags: frozenset[str] = frozenset()
-    """Only tasks that have one of these tags; empty: all."""
+    share: Share | None = None
+    """Only tasks that belong to it; None: all."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -16,6 +16,7 @@ from media_watch_tasks.testing.contracts.task_store_lease import LeaseContract
 from media_watch_tasks.testing.contracts.task_store_pause import PauseContract
 from media_watch_tasks.testing.contracts.task_store_sequel import SequelContract
 from media_watch_tasks.testing.contracts.task_store_settle import SettleContract
+from media_watch_tasks.testing.contracts.task_store_share import ShareContract
 
 __all__ = ["TaskStoreContract"]
 
@@ -23,6 +24,7 @@ __all__ = ["TaskStoreContract"]
 class TaskStoreContract(
     EnqueueContract,
     ClaimContract,
+    ShareContract,
     HalfOpenContract,
     LeaseContract,
     SettleContract,

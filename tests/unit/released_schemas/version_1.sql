@@ -164,9 +164,10 @@ CREATE TABLE task_lane (
         id INTEGER PRIMARY KEY,
         route INTEGER NOT NULL,
         constraints TEXT NOT NULL,
-        UNIQUE (route, constraints)
+        labels TEXT NOT NULL,
+        UNIQUE (route, constraints, labels)
     );
-INSERT INTO "task_lane" VALUES(1,1,'[]');
+INSERT INTO "task_lane" VALUES(1,1,'[]','[]');
 CREATE TABLE task_pause (
         scope TEXT NOT NULL,
         value TEXT NOT NULL,
@@ -196,12 +197,13 @@ CREATE TABLE task_route (
         UNIQUE (source_id, destination_id)
     );
 INSERT INTO "task_route" VALUES(1,'camera','archive');
+CREATE TABLE task_selector (label TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE task_store (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         purged_id INTEGER NOT NULL,
         names_version INTEGER NOT NULL
     );
-INSERT INTO "task_store" VALUES(1,0,3609263781785430653);
+INSERT INTO "task_store" VALUES(1,0,952027910007029427);
 CREATE TABLE task_tag (tag TEXT NOT NULL, task_id INTEGER NOT NULL, PRIMARY KEY (tag, task_id)) WITHOUT ROWID;
 INSERT INTO "task_tag" VALUES('"t"',1);
 INSERT INTO "task_tag" VALUES('"t"',2);

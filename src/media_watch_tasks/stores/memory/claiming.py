@@ -68,7 +68,7 @@ def _is_eligible(book: TaskBook, row: Row, request: ClaimRequest) -> bool:
     return (
         _is_due(row, force=request.force)
         and _is_open(book, row, request)
-        and (not request.tags or bool(row.tags & request.tags))
+        and (request.share is None or request.share.takes(row.asset_id, row.tags))
         and not (request.floor is not None and row.worker == request.worker_id and row.token > request.floor)
         and (row.crashes >= CRASHES_BEFORE_ALONE) == request.alone
     )

@@ -222,11 +222,14 @@ class MemoryTaskStore(TaskStore):
             rows = task_sequel.pending_actions(self._book, routes, limit=limit)
             return tuple(row.snapshot(self._book.now_ns) for row in rows)
 
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
+    def finish_action(self, task_id: int, *, error: str | None = None) -> bool:  # noqa: ARG002 - told in an event
         """Take the mark away."""
         with self._lock:
-            if task_id in self._book.rows:
-                self._book.rows[task_id].action = None
+            row = self._book.rows.get(task_id)
+            if row is None or row.action is None:
+                return False
+            row.action = None
+            return True
 
     def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """Those that kept their state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 from enum import IntEnum
 from typing import Any
 
@@ -21,7 +22,7 @@ except ImportError as error:
 
 from media_watch_tasks.stores.postgres._texts import adapt_texts
 
-__all__ = ["CONNECT_ERRORS", "command", "in_transaction", "open_connection", "shown_dsn"]
+__all__ = ["CONNECT_ERRORS", "command", "heard", "in_transaction", "is_aborted", "open_connection", "shown_dsn"]
 
 CONNECT_ERRORS = (psycopg.OperationalError, peewee.OperationalError)
 """What `open_connection` raises when the server cannot be reached, or refuses. Only the text says which."""
@@ -85,6 +86,24 @@ def command(connection: psycopg.Connection[Any], sql: bytes) -> str | None:
 def in_transaction(connection: psycopg.Connection[Any]) -> bool:
     """True after BEGIN, also in a transaction that an error has aborted."""
     return connection.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
+
+def is_aborted(connection: psycopg.Connection[Any]) -> bool:
+    """True in a transaction that an error has ended: what follows is refused, and COMMIT rolls back."""
+    return connection.pgconn.transaction_status == TransactionStatus.INERROR
+
+
+def heard(connection: psycopg.Connection[Any], timeout: float) -> bool:
+    """True if a notification comes within so many seconds. Raises the driver's errors where the connection is lost."""
+    pgconn = connection.pgconn
+    with selectors.DefaultSelector() as selector:
+        selector.register(pgconn.socket, selectors.EVENT_READ)
+        selector.select(timeout)
+    pgconn.consume_input()
+    found = 0
+    while pgconn.notifies() is not None:
+        found += 1
+    return found > 0
 
 
 def shown_dsn(dsn: str) -> str:

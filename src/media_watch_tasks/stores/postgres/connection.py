@@ -28,6 +28,7 @@ _OLDEST_SERVER = 130_000
 _SETTINGS = """
 SET search_path TO {schema}, pg_catalog; SET client_encoding TO 'UTF8'; SET timezone TO 'UTC';
 SET default_transaction_isolation TO 'read committed'; SET enable_seqscan TO off; SET jit TO off;
+SET plan_cache_mode TO force_generic_plan;
 SET synchronous_commit TO off; SET lock_timeout TO '60s'; SET idle_in_transaction_session_timeout TO '60s';
 SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3;
 SELECT current_setting('server_version_num') || ' ' || current_setting('server_encoding') || ' '
@@ -107,6 +108,14 @@ class Connection:
     def in_transaction(self) -> bool:
         """True after BEGIN."""
         return bool(self._psycopg.in_transaction(self.driver))
+
+    def is_aborted(self) -> bool:
+        """True in a transaction that an error has ended."""
+        return bool(self._psycopg.is_aborted(self.driver))
+
+    def heard(self, timeout: float) -> bool:
+        """True if a notification comes within so many seconds, after LISTEN; raises the driver's errors."""
+        return bool(self._psycopg.heard(self.driver, timeout))
 
     def is_broken(self) -> bool:
         """True if it can be used no more."""

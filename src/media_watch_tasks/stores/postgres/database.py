@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager
 from os import getpid
 from typing import NoReturn, Self, TypeVar
 
-from media_watch_tasks.clock import Clock, SystemClock
+from media_watch_tasks.clock import NANOSECONDS, Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
 from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error
-from media_watch_tasks.stores.postgres.gate import Gate
+from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.transaction import Current, Transaction
@@ -26,6 +26,8 @@ from media_watch_tasks.stores.postgres.transaction import Current, Transaction
 __all__ = ["Database"]
 
 _CLOSED = -1
+_SILENT_NS = NANOSECONDS // 20
+"""So long after an announcement a process makes no other: see `announcements`."""
 _T = TypeVar("_T")
 
 
@@ -56,9 +58,13 @@ class Database:
         from media_watch_tasks.stores.postgres import _psycopg  # noqa: PLC0415 - needs the extra
 
         self.schema = schema
+        self.channel = f"mwt_{lock_class('work', schema) % 2**32:08x}"
+        """Where new tasks are announced."""
         self._pid = getpid()
+        self._clock = clock or SystemClock()
+        self._announced_ns: int | None = None
         self._current = Current()
-        self._pool = Pool(_psycopg, dsn, schema=schema, clock=clock or SystemClock(), away_after=away_after)
+        self._pool = Pool(_psycopg, dsn, schema=schema, clock=self._clock, away_after=away_after)
         self.name = self._pool.name
         """Server and database, for messages."""
         self._pool.give_back(self._pool.connect())
@@ -106,6 +112,13 @@ class Database:
         """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
         self._own().require_alone()
 
+    def announce(self) -> None:
+        """Tell other processes of new tasks with the commit, unless this one has just told; inside a `transaction`."""
+        now = self._clock.monotonic_ns()
+        if self._announced_ns is None or now - self._announced_ns >= _SILENT_NS:
+            self._announced_ns = now
+            self._own().announce(self.channel)
+
     @property
     def is_alone(self) -> bool:
         """True if this thread's transaction stands in the gate alone."""
@@ -138,13 +151,40 @@ class Database:
         The outermost one is repeated as a whole after a deadlock or a serialization failure, and when the connection
         was lost before the commit: `work` may be called several times, and changes nothing but the database.
         """
-
-        def attempt() -> _T:
+        if self._current.transaction is not None:
             with self.transaction(durable=durable, gate=gate):
                 return work()
+        return self._repeated(work, durable=durable, gate=gate, restarts=False)
 
-        if self._current.transaction is not None:
-            return attempt()
+    def run_beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        """As `run`, in the gate beside others; all of it again and alone, where it finds that it has to be.
+
+        Nobody who stands in the gate beside others ever waits in it to be alone: two would wait for each other. So in a
+        transaction that nobody begins anew the first that touches the queue is alone at once.
+        """
+        current = self._current.transaction
+        if current is not None:
+            return self.run(work, durable=durable, gate=Gate.SHARED if current.restarts else Gate.ALONE)
+        try:
+            return self._repeated(work, durable=durable, gate=Gate.SHARED, restarts=True)
+        except AloneNeededError:
+            return self.run_alone(work, durable=durable)
+
+    def run_alone(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
+        """As `run`, alone in the gate."""
+        current = self._current.transaction
+        if current is not None and current.restarts:
+            current.require_alone()
+        return self.run(work, durable=durable, gate=Gate.ALONE)
+
+    def _repeated(self, work: Callable[[], _T], *, durable: bool, gate: Gate, restarts: bool) -> _T:
+        if getpid() != self._pid:
+            self._refuse()
+
+        def attempt() -> _T:
+            with Transaction(self._pool, self._current, durable=durable, gate=gate, restarts=restarts):
+                return work()
+
         try:
             return attempt()
         except RepeatableError:

@@ -4,7 +4,6 @@ Statements that both databases run are written for SQLite and translated here, o
 
 * `?`, `?3` are `$1`, `$3`: a statement numbers all of its parameters or none.
 * `IN (SELECT value FROM json_each(?))`, numbers in a JSON array: `= ANY (translate(?, '[]', '{}')::bigint[])`.
-* `tag IN (SELECT value FROM json_each(?))`, texts: `tag IN (SELECT json_array_elements_text(?::json))`.
 
 What no translation bridges has SQL of its own in this folder:
 
@@ -37,7 +36,6 @@ __all__ = ["translate"]
 
 _MARK = re.compile(r"\?(\d*)")
 _NUMBERS = re.compile(r"IN \(SELECT value FROM json_each\((\$\d+)\)\)")
-_TAGS = re.compile(r"tag IN \(SELECT value FROM json_each\((\$\d+)\)\)")
 
 
 @lru_cache(4_096)
@@ -58,5 +56,4 @@ def translate(sql: str) -> tuple[str, tuple[int, ...] | None]:
     else:
         places = count(1)
         sql = _MARK.sub(lambda _: f"${next(places)}", sql)
-    sql = _TAGS.sub(r"tag IN (SELECT json_array_elements_text(\1::json))", sql)
     return _NUMBERS.sub(r"= ANY (translate(\1, '[]', '{}')::bigint[])", sql), used

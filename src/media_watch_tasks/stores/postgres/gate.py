@@ -9,8 +9,8 @@ committed, sees all that they wrote, and they wait for it, a few milliseconds. S
 same statements.
 
 A gate is an advisory lock (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS) of the
-transaction. Waiting for it alone has to be the first thing that a transaction does to the queue: two that stood in the
-gate together and both wanted it alone would wait for each other, which the server ends after a second by an error.
+transaction. Waiting for it alone is the first thing that a transaction does to the queue: two that stood in the gate
+together and both wanted it alone would wait for each other. Who finds too late that he has to be alone begins anew.
 """
 
 from __future__ import annotations

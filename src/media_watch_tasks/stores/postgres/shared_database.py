@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from media_watch_tasks.abc.stores import KeepsTime, SharedTransaction
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.postgres.database import Database
 
 __all__ = ["SharesDatabase"]
+
+_T = TypeVar("_T")
 
 
 class SharesDatabase(SharedTransaction, KeepsTime):
@@ -23,5 +27,9 @@ class SharesDatabase(SharedTransaction, KeepsTime):
         return isinstance(other, SharesDatabase) and other.database is self.database
 
     def transaction(self, *, durable: bool = False) -> AbstractContextManager[None]:
-        """See `Database.transaction`."""
+        """See `Database.transaction`. The first write to the queue in it waits until nobody else works on that."""
         return self.database.transaction(durable=durable)
+
+    def run_together(self, work: Callable[[], _T]) -> _T:
+        """See `SharedTransaction` and `Database.run_beside`."""
+        return self.database.run_beside(work)

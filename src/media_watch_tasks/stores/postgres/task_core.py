@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.relational.task_control import TaskControl
 from media_watch_tasks.stores.relational.task_core import RUNNING_BY_ID, Held, TaskCore
-from media_watch_tasks.stores.relational.task_names import Names, TaskNames
+from media_watch_tasks.stores.relational.task_names import LaneKey, Names, TaskNames
 
 __all__ = ["PostgresTaskControl", "PostgresTaskCore"]
 
@@ -36,9 +35,13 @@ class _GuardedNames(TaskNames):
             self._guard()
         super().remove_pauses(names, pauses)
 
-    def _add_lane(self, names: Names, route: Route, constraints: frozenset[str]) -> tuple[int, int]:
+    def add_selectors(self, names: Names, labels: frozenset[str]) -> None:
         self._guard()
-        return super()._add_lane(names, route, constraints)
+        super().add_selectors(names, labels)
+
+    def _add_lane(self, names: Names, key: LaneKey) -> tuple[int, int]:
+        self._guard()
+        return super()._add_lane(names, key)
 
 
 class PostgresTaskCore(TaskCore):

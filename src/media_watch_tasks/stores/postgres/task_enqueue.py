@@ -9,6 +9,7 @@ from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask
 from media_watch_tasks.stores.postgres.arrays import blobs, numbers, texts
 from media_watch_tasks.stores.postgres.driver_errors import sqlstate_of
 from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
+from media_watch_tasks.stores.relational.task_names import LaneKey, Names
 
 __all__ = ["PostgresTaskEnqueue"]
 
@@ -46,7 +47,7 @@ class PostgresTaskEnqueue(TaskEnqueue):
             return []
         database = self._core.database
         names = self._core.names.latest_known()
-        if any((new.route, new.constraints) not in names.lane_of for new in tasks):
+        if not _lane_keys(names, tasks) <= names.lane_of.keys():
             names = self._core.names.current()
         rows = [row[:-1] for row in self._rows(names, tasks, 0)]
         ids = self._state(len(rows))[1] if database.is_alone else [None] * len(rows)
@@ -78,6 +79,12 @@ class PostgresTaskEnqueue(TaskEnqueue):
     def _state(self, count: int) -> tuple[int, Sequence[int]]:
         version, ids = self._core.database.execute(_STATE, (count,))[0]
         return version, ids
+
+
+def _lane_keys(names: Names, tasks: Sequence[NewTask]) -> set[LaneKey]:
+    if names.selectors:
+        return {names.lane_key(new.route, new.constraints, new.asset_id, new.tags) for new in tasks}
+    return {(new.route, new.constraints) for new in tasks}
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> Iterator[Any]:

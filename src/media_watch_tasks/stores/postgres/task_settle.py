@@ -17,7 +17,7 @@ _DELIVER = """
 UPDATE task SET phase = 5, state = 3, slot = 2, attempts = attempts + 1 - begun, begins = begins + 1 - begun, begun = 0,
     error = NULL, resume_state = NULL, progress = NULL, cancel_reason = NULL, updated_ns = $1
 FROM unnest($2::bigint[], $3::bigint[]) AS claim (id, token)
-WHERE task.id = claim.id AND task.token = claim.token AND task.phase = 4
+WHERE task.id = claim.id AND task.token = claim.token AND task.phase + 0 = 4
 """
 # Nothing follows from this one: no earlier version, nobody behind it, the small tables as they are known.
 _DELIVER_SIMPLY = f"""
@@ -26,7 +26,7 @@ WITH done AS (
     AND (SELECT names_version FROM task_store) = $4
     AND NOT EXISTS (
         SELECT 1 FROM task AS other
-        WHERE other.route = task.route AND other.asset_id = task.asset_id AND other.slot IN (1, 2)
+        WHERE other.route = task.route AND other.asset_id = task.asset_id AND other.slot > 0
     )
     RETURNING task.id, task.lane
 ), kept AS (

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.model.tasks import TaskSelection
+from media_watch_tasks.model.tasks import EnqueueResult, NewTask, TaskSelection
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
+from media_watch_tasks.stores.postgres.announcements import watch_announcements
 from media_watch_tasks.stores.postgres.database import Database
-from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.postgres.task_claim import PostgresTaskClaim
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskControl, PostgresTaskCore
 from media_watch_tasks.stores.postgres.task_enqueue import PostgresTaskEnqueue
 from media_watch_tasks.stores.postgres.task_settle import PostgresTaskSettle
 from media_watch_tasks.stores.postgres.task_workers import PostgresTaskWorkers
+from media_watch_tasks.stores.relational.announcements import Announcements
 from media_watch_tasks.stores.relational.task_content import TaskContent
 from media_watch_tasks.stores.relational.task_queries import TaskQueries
 from media_watch_tasks.stores.relational.task_sequel import TaskSequel
@@ -57,16 +59,25 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
         self._content = TaskContent(core)
         self._control = PostgresTaskControl(core)
         self._queries = TaskQueries(core)
+        self._announcements = Announcements(partial(watch_announcements, database))
+
+    def enqueue_if_absent(self, tasks: Sequence[NewTask], *, durable: bool = False) -> Sequence[EnqueueResult]:
+        """See `TaskStore`."""
+
+        def work() -> Sequence[EnqueueResult]:
+            results = self._enqueue.enqueue(tasks)
+            if any(result.outcome.is_new for result in results):
+                self.database.announce()
+            return results
+
+        return self._beside(work, durable=durable)
 
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
         return self._control.purge(selection, before_ns=before_ns)
 
     def _alone(self, work: Callable[[], _T]) -> _T:
-        return self.database.run(work, gate=Gate.ALONE)
+        return self.database.run_alone(work)
 
     def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
-        try:
-            return self.database.run(work, durable=durable, gate=Gate.SHARED)
-        except AloneNeededError:
-            return self.database.run(work, durable=durable, gate=Gate.ALONE)
+        return self.database.run_beside(work, durable=durable)

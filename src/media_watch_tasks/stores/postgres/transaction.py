@@ -29,15 +29,29 @@ class Current(threading.local):
 class Transaction(AbstractContextManager[None]):
     """The outermost transaction of a thread, and its connection."""
 
-    __slots__ = ("_connection", "_current", "_depth", "_durable", "_gate", "_name", "_pool", "_xid")
+    __slots__ = (
+        "_announcement",
+        "_connection",
+        "_current",
+        "_depth",
+        "_durable",
+        "_gate",
+        "_name",
+        "_pool",
+        "_xid",
+        "restarts",
+    )
 
-    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate) -> None:
+    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate, restarts: bool = False) -> None:
+        self.restarts = restarts
+        """Whoever began it does all of it again, alone, for an `AloneNeededError`."""
         self._pool = pool
         self._current = current
         self._durable = durable
         self._gate = gate
         self._depth = 0
         self._xid = ""
+        self._announcement = ""
         self._name = pool.name
 
     def execute(self, sql: str, params: Parameters) -> list[Row]:
@@ -56,6 +70,10 @@ class Transaction(AbstractContextManager[None]):
         """Raise `AloneNeededError` unless this transaction stands in the gate alone."""
         if not self.is_alone:
             raise AloneNeededError
+
+    def announce(self, channel: str) -> None:
+        """Notify this channel in the commit."""
+        self._announcement = f"NOTIFY {channel}; "
 
     @property
     def is_alone(self) -> bool:
@@ -119,8 +137,9 @@ class Transaction(AbstractContextManager[None]):
 
     def _commit(self) -> None:
         try:
+            announcement = "" if self._connection.is_aborted() else self._announcement
             # A commit that changed nothing would not be waited for, nor those before it.
-            self._connection.command(_MARK_AND_COMMIT if self._durable else "COMMIT")
+            self._connection.command(announcement + (_MARK_AND_COMMIT if self._durable else "COMMIT"))
         except Exception as error:  # noqa: BLE001 - unknown ones are raised again
             if not self._connection.is_gone(error):
                 self._fail(error)

@@ -8,6 +8,7 @@ import attrs
 
 from media_watch_tasks.model.settlements import Pause
 from media_watch_tasks.model.tasks import ClaimRequest
+from media_watch_tasks.stores.relational.labels import takes_labels
 from media_watch_tasks.stores.relational.task_names import Names
 
 __all__ = ["TAKE_CHOSEN", "TAKE_CHOSEN_LOCKED", "ClaimPlan", "Probe", "plan_for"]
@@ -17,20 +18,18 @@ _COLUMNS = "SELECT priority, due_ns, id"
 _TERMS = 400
 """SQLite joins at most 500 selects into one."""
 
-# Numbered parameters, the same in every statement that picks: 1 limit, 2 worker, 3 floor, 4 JSON array of tags,
-# 5 the suspect of a pause.
+# Numbered parameters, the same in every statement that picks: 1 limit, 2 worker, 3 floor, 4 the suspect of a pause.
 _NOT_IN_THIS_RUN = " AND NOT (token > ?3 AND coalesce(worker, 0) = ?2)"
-_TAGGED = " AND EXISTS (SELECT 1 FROM task_tag WHERE task_id = task.id AND tag IN (SELECT value FROM json_each(?4)))"
-_NOT_THE_SUSPECT = " AND id <> coalesce(?5, 0)"
+_NOT_THE_SUSPECT = " AND id <> coalesce(?4, 0)"
 
-# Further ones: 6 the least token, 7 boot, 8 end of the lease, 9 whether the attempt is counted (0 or 1), 10 now,
-# 11 the version of the small tables that the choice rests on. A token is higher than all that the task ever had: that
+# Further ones: 5 the least token, 6 boot, 7 end of the lease, 8 whether the attempt is counted (0 or 1), 9 now,
+# 10 the version of the small tables that the choice rests on. A token is higher than all that the task ever had: that
 # alone makes an old one void, so no counter has to be written with each claim.
 _TAKE = """
-UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?6 THEN ?6 ELSE token + 1 END,
-    worker = ?2, boot = ?7, lease_end = ?8, begun = ?9, attempts = attempts + ?9, begins = begins + ?9,
-    progress = NULL, updated_ns = ?10
-WHERE id {ids} AND (SELECT names_version FROM task_store) = ?11
+UPDATE task SET phase = 4, state = 2, wait = NULL, token = CASE WHEN token < ?5 THEN ?5 ELSE token + 1 END,
+    worker = ?2, boot = ?6, lease_end = ?7, begun = ?8, attempts = attempts + ?8, begins = begins + ?8,
+    progress = NULL, updated_ns = ?9
+WHERE id {ids} AND (SELECT names_version FROM task_store) = ?10
 RETURNING -priority, due_ns, id, token, lane, asset_id, size, mtime_ns, key, tags, enqueued_ns, live_since_ns, attempts,
     crashes, begins, error, resume_state
 """
@@ -101,7 +100,7 @@ def plan_for(names: Names, request: ClaimRequest, now_ns: int, *, locking: bool 
     """The plan for requests like this one. `locking`: the database has many writers."""
     kind = (
         *(request.routes, request.unmet, request.force, request.alone),
-        *(request.floor is None, not request.tags, request.limit == 1),
+        *(request.share, request.floor is None, request.limit == 1),
     )
     plan = names.plans.get(kind)
     if not isinstance(plan, ClaimPlan) or not plan.holds_at(now_ns):
@@ -115,6 +114,8 @@ def _make(names: Names, request: ClaimRequest, now_ns: int, *, locking: bool) ->
     pauses: dict[str, Pause] = {}
     for lane, (route, constraints) in sorted(names.lanes.items()):
         if route not in request.routes or constraints & request.unmet or names.pauses.stops(route, now_ns):
+            continue
+        if request.share is not None and not takes_labels(request.share, names.labels[lane]):
             continue
         pause = names.pauses.half_open(route.destination_id, now_ns)
         if pause is None:
@@ -165,8 +166,6 @@ def _picks(lanes: Collection[int], request: ClaimRequest, *, narrow: str = "") -
         places.append("phase = 1 AND wait = 1 AND crashes " + (">= 2" if request.alone else "< 2"))
     if request.floor is not None:
         narrow += _NOT_IN_THIS_RUN
-    if request.tags:
-        narrow += _TAGGED
     selects = [
         f"{_COLUMNS} FROM task WHERE {place} AND lane = {lane}{narrow} {_ORDER} LIMIT ?1"
         for place in places

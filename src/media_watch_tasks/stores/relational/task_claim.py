@@ -11,11 +11,11 @@ from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.tasks import Claim, ClaimRef, ClaimRequest, Task, TaskState, WaitReason
 from media_watch_tasks.stores.phases import crash_delay_ns
 from media_watch_tasks.stores.relational.claim_plan import TAKE_CHOSEN, ClaimPlan, plan_for
+from media_watch_tasks.stores.relational.labels import asked_labels
 from media_watch_tasks.stores.relational.task_codec import (
     DEAD,
     NO_TAGS,
     json_of_ids,
-    tag_to_sql,
     tags_from_sql,
     wait_number,
 )
@@ -78,6 +78,9 @@ class TaskClaim:
         self._void_dead_workers()
         now = self._core.clock.now_ns()
         names = self._core.names.latest_known()
+        asked = frozenset[str]() if request.share is None else asked_labels(request.share)
+        if not asked <= names.selectors:
+            names = self._core.sort_by(asked)
         plan = self.plan(names, request, now)
         rows = self._take(plan, names, request, worker, now) if self._is_up_to_date(plan, now) else []
         if not rows:
@@ -163,8 +166,7 @@ class TaskClaim:
         """Claim the best tasks; none where the small tables have changed since the plan was made."""
         execute, clock = self._core.database.execute, self._core.clock
         limit = 1 if request.alone else request.limit
-        tags = json.dumps([tag_to_sql(tag) for tag in request.tags]) if request.tags else None
-        pick = (limit, worker, request.floor, tags)
+        pick = (limit, worker, request.floor)
         lease_end = clock.boot_ns() + request.lease_ns
         boot = names.boots[clock.boot_id()]
         begun = 1 if request.begin else 0
@@ -181,7 +183,7 @@ class TaskClaim:
         """What to claim instead, when none of the chosen tasks could be taken."""
         return []
 
-    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None, str | None]) -> list[int]:
+    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None]) -> list[int]:
         execute = self._core.database.execute
         best = [row for statement in plan.picks for row in execute(self.counted(statement), (*pick, None))]
         for probe in plan.probes:
@@ -197,7 +199,7 @@ class TaskClaim:
     @staticmethod
     def counted(pick: str) -> str:
         """The pick with all of its parameters, whichever it uses: SQLite wants to be given no more."""
-        return f"SELECT * FROM ({pick}) WHERE ?5 IS ?5"  # noqa: S608 - of the plan
+        return f"SELECT * FROM ({pick}) WHERE ?4 IS ?4"  # noqa: S608 - of the plan
 
     # ---- taking back
 

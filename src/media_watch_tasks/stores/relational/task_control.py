@@ -102,6 +102,7 @@ class TaskControl:
             else:
                 skipped[task_id] = why_not
         core.database.executemany(_RETRY, [(phase, now, now, now, task_id) for task_id, phase in retried.items()])
+        core.to_their_lanes(names, sorted(retried))
         return tuple(sorted(retried)), dict(sorted(skipped.items()))
 
     def pause(self, pause: Pause) -> None:

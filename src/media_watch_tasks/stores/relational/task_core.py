@@ -60,6 +60,10 @@ WHERE b.phase = 3
 """
 _MOVE = "UPDATE task SET phase = ?, wait = ?, slot = 0 WHERE id = ?"
 _HELD = "SELECT id, tags, due_ns, wait FROM task WHERE phase = 2"
+_LIVE_BEHIND = "SELECT id, lane, asset_id, tags FROM task WHERE phase < 5 AND id > ? ORDER BY id LIMIT ?"
+_BY_ID = "SELECT id, lane, asset_id, tags FROM task WHERE id IN (SELECT value FROM json_each(?))"
+_TO_LANE = "UPDATE task SET lane = ? WHERE id IN (SELECT value FROM json_each(?))"
+_PORTION = 10_000
 _TO_HOLD = f"""
 SELECT id, tags, due_ns, wait FROM task
 WHERE id IN ({WAITING_IDS}) AND phase IN (0, 1) AND EXISTS (SELECT 1 FROM task_tag WHERE tag = ? AND task_id = task.id)
@@ -208,6 +212,35 @@ class TaskCore:
         if past:
             self.names.remove_pauses(names, past)
             self.let_go(names)
+
+    # ---- lanes
+
+    def sort_by(self, labels: frozenset[str]) -> Names:
+        """From now on tasks with these labels stand in lanes of their own, those that are live already too."""
+        names = self.names.current()
+        if labels <= names.selectors:
+            return names
+        self.names.add_selectors(names, labels)
+        last = 0
+        while rows := self.database.execute(_LIVE_BEHIND, (last, _PORTION)):
+            last = rows[-1][0]
+            self._to_their_lanes(names, rows)
+        return names
+
+    def to_their_lanes(self, names: Names, ids: Sequence[int]) -> None:
+        """Put tasks that were out of the queue for a while where their labels say now."""
+        if names.selectors and ids:
+            self._to_their_lanes(names, self.database.execute(_BY_ID, (json_of_ids(ids),)))
+
+    def _to_their_lanes(self, names: Names, rows: Sequence[tuple[int, int, bytes, str | None]]) -> None:
+        moves: dict[int, list[int]] = {}
+        for task_id, lane, asset_id, tags in rows:
+            key = names.lane_key(*names.lanes[lane], asset_id, tags_from_sql(tags))
+            _, right = self.names.lane(names, key)
+            if right != lane:
+                moves.setdefault(right, []).append(task_id)
+        for lane, ids in sorted(moves.items()):
+            self.database.execute(_TO_LANE, (lane, json_of_ids(ids)))
 
     def _move(self, names: Names, rows: Sequence[tuple[int, str | None, int, int | None]]) -> None:
         """Put tasks where their due times and tags say."""

@@ -97,7 +97,7 @@ class TaskEnqueue:
 
     def _enqueue_one(self, new: NewTask) -> EnqueueResult:
         names = self._core.names.latest_known()
-        if (new.route, new.constraints) in names.lane_of:
+        if names.lane_key(new.route, new.constraints, new.asset_id, new.tags) in names.lane_of:
             ((*values, _),) = self._rows(names, (new,), 0)
             task_id = self._core.database.insert(_ADD_ONE_NEW, (*values, names.version))
             if task_id is not None:
@@ -148,13 +148,14 @@ class TaskEnqueue:
         """What is written of them, with ids from this one on."""
         now = self._core.clock.now_ns()
         held = names.pauses.held_tags(now) if names.pauses else NO_TAGS
-        known_lane = names.lane_of.get
+        known_lane, selectors = names.lane_of.get, names.selectors
         rows: list[_Values] = []
         for new in tasks:
             route, asset_id, fingerprint, due_ns, priority, new_tags, constraints, _ = new
-            lane = known_lane((route, constraints))
+            lane_key = names.lane_key(route, constraints, asset_id, new_tags) if selectors else (route, constraints)
+            lane = known_lane(lane_key)
             if lane is None:
-                lane = self._core.names.lane(names, route, constraints)
+                lane = self._core.names.lane(names, lane_key)
             phase, wait = (_WAITING, _SETTLING) if due_ns > now else (_READY, None)
             tags = None
             if new_tags:

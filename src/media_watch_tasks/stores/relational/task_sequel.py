@@ -80,9 +80,9 @@ class TaskSequel:
         numbers = self._core.names.current().ids_of(routes)
         return [row[0] for row in self._core.database.execute(_OWED, (json_of_ids(numbers), limit))]
 
-    def finish_action(self, task_id: int) -> None:
+    def finish_action(self, task_id: int) -> bool:
         """See `TaskStore.finish_action`."""
-        self._core.database.execute(_DONE, (task_id,))
+        return bool(self._core.database.write(_DONE, (task_id,)))
 
     def unfinished(self, routes: Sequence[Route], *, limit: int) -> list[int]:
         """See `TaskStore.unfinished`; the ids."""

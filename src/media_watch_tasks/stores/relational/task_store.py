@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from media_watch_tasks.abc.announcements import AnnouncesWork
 from media_watch_tasks.abc.stores import Reservation, TaskStore
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.identity import Route
@@ -21,6 +22,7 @@ from media_watch_tasks.model.tasks import (
     TaskState,
 )
 from media_watch_tasks.model.uploads import UploadProgress
+from media_watch_tasks.stores.relational.announcements import Announcements
 from media_watch_tasks.stores.relational.task_claim import TaskClaim
 from media_watch_tasks.stores.relational.task_content import TaskContent
 from media_watch_tasks.stores.relational.task_control import TaskControl
@@ -41,7 +43,7 @@ def nobody_else(_worker_ids: Sequence[str]) -> None:
     """Workers that ended held nothing but tasks."""
 
 
-class RelationalTaskStore(TaskStore):
+class RelationalTaskStore(TaskStore, AnnouncesWork):
     """What a task store does, put together from its parts, which differ from one database to another."""
 
     clock: Clock
@@ -54,6 +56,7 @@ class RelationalTaskStore(TaskStore):
     _content: TaskContent
     _control: TaskControl
     _queries: TaskQueries
+    _announcements: Announcements
 
     def _alone(self, work: Callable[[], _T]) -> _T:
         """Do work that rests on more than the rows it writes, in a transaction."""
@@ -65,7 +68,12 @@ class RelationalTaskStore(TaskStore):
 
     def close(self) -> None:
         """Let go of the workers' locks, as the end of the process would. The database is closed by its owner."""
+        self._announcements.close()
         self._workers.close()
+
+    def on_work(self, call: Callable[[], None]) -> Callable[[], None]:
+        """See `AnnouncesWork`."""
+        return self._announcements.add(call)
 
     # ---- workers
 
@@ -169,9 +177,9 @@ class RelationalTaskStore(TaskStore):
         owing = self._sequel.pending_actions(routes, limit=limit)
         return self.tasks(TaskSelection(ids=frozenset(owing)), limit=len(owing)) if owing else ()
 
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - told in an event
+    def finish_action(self, task_id: int, *, error: str | None = None) -> bool:  # noqa: ARG002 - told in an event
         """See `TaskStore`."""
-        self._beside(lambda: self._sequel.finish_action(task_id))
+        return self._beside(lambda: self._sequel.finish_action(task_id))
 
     def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """See `TaskStore`."""

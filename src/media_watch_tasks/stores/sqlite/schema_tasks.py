@@ -4,7 +4,7 @@ What made this shape, each measured (tests/benchmarks/bench_queue.py):
 
 * a phase of its own for each way to stand in the queue, and a partial index for each: tasks that have ended, wait, are
   held or run are in nobody's way when the next one is looked for;
-* a lane for each combination of route and constraints: blocked tasks are never walked over;
+* a lane for each combination of route, constraints and labels: blocked tasks are never walked over;
 * `slot` in one index over (route, asset_id), which serves every question about an asset and enforces what must be
   unique: a claim does not touch that index, and a settlement touches one page of it;
 * receipts in a table of their own: task rows keep their size, so their pages are never split.
@@ -38,15 +38,18 @@ TASK_SCHEMA: tuple[str, ...] = (
         UNIQUE (source_id, destination_id)
     )
     """,
-    # `constraints`: a sorted JSON array of their names.
+    # `constraints`: a sorted JSON array of their names; `labels`: one of kinds and tags, see `relational.labels`.
     """
     CREATE TABLE task_lane (
         id INTEGER PRIMARY KEY,
         route INTEGER NOT NULL,
         constraints TEXT NOT NULL,
-        UNIQUE (route, constraints)
+        labels TEXT NOT NULL,
+        UNIQUE (route, constraints, labels)
     )
     """,
+    # The labels that workers have asked for: JSON strings (ASCII).
+    "CREATE TABLE task_selector (label TEXT PRIMARY KEY) WITHOUT ROWID",
     # The boots of this machine, so that a lease names one by a small number. A later boot has a higher one.
     "CREATE TABLE task_boot (id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL UNIQUE)",
     # `host`: the machine and boot (or container) in which the worker's lock file can be tried.

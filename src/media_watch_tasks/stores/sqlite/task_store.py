@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
+from media_watch_tasks.stores.relational.announcements import Announcements
 from media_watch_tasks.stores.relational.task_claim import TaskClaim
 from media_watch_tasks.stores.relational.task_content import TaskContent
 from media_watch_tasks.stores.relational.task_control import TaskControl
@@ -16,6 +18,7 @@ from media_watch_tasks.stores.relational.task_queries import TaskQueries
 from media_watch_tasks.stores.relational.task_sequel import TaskSequel
 from media_watch_tasks.stores.relational.task_settle import TaskSettle
 from media_watch_tasks.stores.relational.task_store import RelationalTaskStore, nobody_else
+from media_watch_tasks.stores.sqlite.announcements import watch_announcements
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
 from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
@@ -60,6 +63,7 @@ class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
         self._content = TaskContent(self._core)
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)
+        self._announcements = Announcements(partial(watch_announcements, database))
 
     def _alone(self, work: Callable[[], _T]) -> _T:
         with self.transaction():

@@ -138,8 +138,8 @@ class QueueModel(TaskStore):
         is_due = place is Place.READY or (request.force and place is Place.WAITING and job.wait is WaitReason.BACKOFF)
         worker, token = job.last
         was_given = request.floor is not None and worker == request.worker_id and token > request.floor
-        has_tag = not request.tags or not job.wish.tags.isdisjoint(request.tags)
-        return is_due and has_tag and not was_given and request.alone is (job.crashes >= _ALONE_FROM)
+        is_ours = request.share is None or request.share.takes(job.wish.asset_id, job.wish.tags)
+        return is_due and is_ours and not was_given and request.alone is (job.crashes >= _ALONE_FROM)
 
     def _half_open(self, job: Job) -> Pause | None:
         """The automatic pause of its destination, if its time is over."""
@@ -354,10 +354,13 @@ class QueueModel(TaskStore):
         owing = [job for job in self.jobs.all.values() if job.owes is not None and job.wish.route in routes]
         return [self.jobs.shown(job) for job in owing[:limit]]
 
-    def finish_action(self, task_id: int, *, error: str | None = None) -> None:  # noqa: ARG002 - for people
+    def finish_action(self, task_id: int, *, error: str | None = None) -> bool:  # noqa: ARG002 - for people
         """It owes nothing more."""
-        if task_id in self.jobs.all:
-            self.jobs.all[task_id].owes = None
+        job = self.jobs.all.get(task_id)
+        if job is None or job.owes is None:
+            return False
+        job.owes = None
+        return True
 
     def unfinished(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """By number."""

@@ -14,6 +14,7 @@ from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.clock import Clock, to_ns
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.settlements import Delivered, Failed, Pause, PauseScope, Released
+from media_watch_tasks.model.shares import Share
 from media_watch_tasks.model.tasks import (
     Claim,
     ClaimRef,
@@ -139,7 +140,7 @@ class TaskStoreSuite:
         force: bool = False,
         alone: bool = False,
         floor: int | None = None,
-        tags: Collection[str] = (),
+        share: Share | None = None,
     ) -> ClaimRequest:
         """A claim request with the usual figures."""
         return ClaimRequest(
@@ -153,7 +154,7 @@ class TaskStoreSuite:
             force=force,
             alone=alone,
             floor=floor,
-            tags=frozenset(tags),
+            share=share,
         )
 
     def claim(self, store: TaskStore, request: ClaimRequest) -> Claim:

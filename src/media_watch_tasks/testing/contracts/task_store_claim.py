@@ -142,12 +142,6 @@ class ClaimContract(TaskStoreSuite):
         assert self.state(store, both) == (TaskState.PENDING, None, None), "an unmet constraint costs nothing"
         assert self.claimed_ids(store, self.request(worker, limit=9)) == [both]
 
-    def test_tags_narrow_a_claim(self, store: TaskStore, worker: str) -> None:
-        _, a, b, _ = self.enqueue(
-            store, self.new("1"), self.new("2", tags={"a", "x"}), self.new("3", tags={"b"}), self.new("4", tags={"c"})
-        )
-        assert self.claimed_ids(store, self.request(worker, limit=9, tags={"a", "b"})) == [a, b]
-
     def test_a_worker_that_is_not_registered_gets_nothing(self, store: TaskStore, worker: str) -> None:
         self.enqueue(store, self.new())
         store.unregister_worker(worker)

@@ -425,8 +425,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
     def _act(self, _data: st.DataObject) -> None:
         for task in self.store.pending_actions(ROUTES, limit=1):
             self.note("an action was owed")
-            self.store.finish_action(task.id)
-            self.model.finish_action(self.ids[task.id])
+            assert self.store.finish_action(task.id) == self.model.finish_action(self.ids[task.id])
         for task in self.store.unfinished(ROUTES, limit=1):
             self.note("an upload was left unfinished")
             self.store.finish_unfinished(task.id)

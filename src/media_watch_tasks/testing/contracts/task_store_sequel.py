@@ -45,10 +45,16 @@ class SequelContract(TaskStoreSuite):
         assert self.owing(store) == [first, second], "by id"
         assert only(store.pending_actions((ROUTE,), limit=1)).state is TaskState.SUCCESS
         assert self.owing(store, limit=1) == [first]
-        store.finish_action(first)
+        assert store.finish_action(first)
         assert self.owing(store) == [second]
-        store.finish_action(second, error="the file is gone")
+        assert store.finish_action(second, error="the file is gone")
         assert self.owing(store) == []
+
+    def test_an_action_is_finished_once(self, store: TaskStore, worker: str) -> None:
+        """Of several hosts that were at it, one finishes it."""
+        task_id = self.delivered_owing(store, worker, self.new())
+        assert [store.finish_action(task_id) for _ in range(3)] == [True, False, False]
+        assert not store.finish_action(self.delivered_task(store, worker, self.new("b.mov")))
 
     def test_a_delivery_without_an_action_owes_none(self, store: TaskStore, worker: str) -> None:
         """Nothing happens to the file."""
@@ -84,7 +90,7 @@ class SequelContract(TaskStoreSuite):
     def test_finishing_the_action_of_an_unknown_task_does_nothing(self, store: TaskStore, worker: str) -> None:
         """It may have been purged meanwhile."""
         task_id = self.delivered_owing(store, worker, self.new())
-        store.finish_action(task_id + 1_000)
+        assert not store.finish_action(task_id + 1_000)
         assert self.owing(store) == [task_id]
 
     # ---- unfinished uploads

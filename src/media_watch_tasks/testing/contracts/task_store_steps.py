@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.model.identity import Fingerprint, Route
+from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.model.settlements import (
     Cancelled,
     Dead,
@@ -19,6 +20,7 @@ from media_watch_tasks.model.settlements import (
     Settlement,
     Superseded,
 )
+from media_watch_tasks.model.shares import Share
 from media_watch_tasks.model.tasks import ClaimRef, NewTask, TaskSelection, TaskState, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
 
@@ -39,10 +41,11 @@ __all__ = [
 ]
 
 ROUTES = tuple(Route(source, destination) for source in ("s1", "s2") for destination in ("d1", "d2"))
-ASSETS = (b"a", b"b", b"in/c\xff")
+ASSETS = (b"a", b"b.mov", b"in/c\xff")
 SHAS = ("11" * 32, "11" * 32, "22" * 32)
 DAY = 86_400
 _TAGS = ("x", "y")
+_SHARES = (Share(tags={"x"}), Share(without_tags={"x"}), Share(kinds={MediaKind.VIDEO}, without_tags={"y"}))
 _LONGEST_DELAY_NS = 60 * NANOSECONDS
 """Longer than any wait that a store chooses by itself: when it notices one that is longer is its own affair."""
 LEASE_NS = 3 * NANOSECONDS
@@ -120,7 +123,7 @@ def requests(tokens: list[int]) -> st.SearchStrategy[dict[str, Any]]:
             "force": st.sampled_from([False, False, True]),
             "alone": st.sampled_from([False, False, False, True]),
             "floor": st.none() | (st.sampled_from(range(len(tokens))) if tokens else st.nothing()),
-            "tags": st.sampled_from([frozenset[str](), frozenset[str](), frozenset({"x"})]),
+            "share": st.none() | st.sampled_from(_SHARES),
         }
     )
 

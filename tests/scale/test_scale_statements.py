@@ -1,0 +1,100 @@
+"""What goes over the network for a batch, and what the server reads for it: neither grows with the queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.scale.postgres_server import PostgresServer
+
+from media_watch_tasks.model.identity import Fingerprint, Route
+from media_watch_tasks.model.settlements import Delivered
+from media_watch_tasks.model.tasks import ClaimRequest, NewTask
+from media_watch_tasks.model.uploads import UploadReceipt
+from media_watch_tasks.stores.postgres import task_settle
+from media_watch_tasks.stores.postgres.connection import Connection
+from media_watch_tasks.stores.postgres.stores import PostgresStores
+from media_watch_tasks.testing.clock import FakeClock
+
+ROUTE = Route("camera", "archive")
+HOUR = 3_600 * 10**9
+
+
+@pytest.fixture
+def stores(postgres: PostgresServer) -> Iterator[PostgresStores]:
+    # No time passes: what is looked at every few milliseconds is looked at once.
+    with PostgresStores(postgres.dsn, schema=postgres.new_schema(), clock=FakeClock()) as stores:
+        yield stores
+
+
+def enqueue(stores: PostgresStores, first: int, count: int) -> None:
+    stores.tasks.enqueue_if_absent(
+        [
+            NewTask(route=ROUTE, asset_id=b"%d" % number, fingerprint=Fingerprint(1, 1), due_ns=0)
+            for number in range(first, first + count)
+        ]
+    )
+
+
+def request(worker: str, limit: int) -> ClaimRequest:
+    return ClaimRequest(worker_id=worker, routes=(ROUTE,), limit=limit, lease_ns=HOUR, longest_delay_ns=HOUR)
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every call that waits for the server."""
+    made: list[str] = []
+
+    def counted(name: str) -> Any:
+        original = getattr(Connection, name)
+
+        def call(connection: Connection, sql: str, *arguments: Any) -> Any:
+            made.append(sql)
+            return original(connection, sql, *arguments)
+
+        return call
+
+    for name in ("execute", "write", "executemany", "command"):
+        monkeypatch.setattr(Connection, name, counted(name))
+    return made
+
+
+@pytest.mark.parametrize("size", [1, 10, 100])
+def test_the_trips_to_the_server_do_not_depend_on_the_batch(
+    stores: PostgresStores, trips: list[str], size: int
+) -> None:
+    worker = stores.tasks.register_worker()
+    enqueue(stores, 0, size)
+    assert len(stores.tasks.claim_batch(request(worker, size))) == size
+    trips.clear()
+    enqueue(stores, 1_000, 2 * size)
+    assert len(trips) == 3, f"begin, write, commit: {trips}"
+    trips.clear()
+    claims = stores.tasks.claim_batch(request(worker, size))
+    assert len(trips) == 3, f"begin, claim, commit: {trips}"
+    trips.clear()
+    delivered = [Delivered(ref=claim.ref, receipt=UploadReceipt("there")) for claim in claims]
+    result = stores.tasks.settle(delivered, then_claim=request(worker, size))
+    assert len(result.settled) == len(result.claims) == size
+    assert len(trips) == 4, f"begin, settle, claim, commit: {trips}"
+
+
+def test_a_settlement_finds_its_tasks_by_their_ids(stores: PostgresStores) -> None:
+    """The index of running tasks holds what is over too, until the server cleans it."""
+    worker = stores.tasks.register_worker()
+    enqueue(stores, 0, 300)
+    for _ in range(3):
+        claims = stores.tasks.claim_batch(request(worker, 100))
+        stores.tasks.settle([Delivered(ref=claim.ref, receipt=UploadReceipt("there")) for claim in claims])
+    # From now on the server believes that next to nothing runs at any time.
+    with stores.database.transaction():
+        stores.database.execute("ANALYZE task")
+    explain = "EXPLAIN (FORMAT JSON) " + task_settle._DELIVER_SIMPLY
+    none = "{}"
+    values: list[int | str] = [0, none, none, 0, *[none] * 8]
+    (plan,) = stores.database.execute(explain, values)[0][0]
+    shown = json.dumps(plan)
+    assert "task_pkey" in shown
+    assert "task_running" not in shown
