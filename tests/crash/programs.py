@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # ships no types
+from tests.crash.databases import Stores, database_of
 from tests.crash.marks import Marks, kill_in
 from tests.crash.power import install
 
-from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager
+from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, TaskManager
 from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.actions import DeleteSource, MoveSource
 from media_watch_tasks.manager.after_upload import AfterUpload
@@ -30,9 +31,9 @@ from media_watch_tasks.manager.scanning import Scanning
 from media_watch_tasks.model.events import Event, TaskEnqueued
 from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
+from media_watch_tasks.stores.relational.task_store import RelationalTaskStore
 from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
-from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 from media_watch_tasks.uploaders.directory.writing import FileWriter
 
 __all__ = [
@@ -72,11 +73,11 @@ def options(afterwards: Afterwards, **others: Any) -> TaskManagerOptions:
 @contextmanager
 def stores_and_manager(
     folder: str | Path, afterwards: Afterwards, *, factory: DatabaseFactory | None = None, **others: Any
-) -> Iterator[tuple[SqliteStores, TaskManager]]:
-    """The program of a user, on `source`, `backup` and `watch.db` in the folder."""
+) -> Iterator[tuple[Stores, TaskManager]]:
+    """The program of a user, on `source` and `backup` in the folder and on its database."""
     place = Path(folder)
     with (
-        SqliteStores(place / "watch.db", database_factory=factory) as stores,
+        database_of(place).open(factory=factory) as stores,
         TaskManager(
             media_scanner=LocalMediaScanner(place / "source"),
             media_resolver=LocalMediaResolver(place / "source"),
@@ -112,22 +113,35 @@ def run_until_killed(
             time.sleep(0.002)
 
 
-def scan_until_killed(*, folder: str) -> None:
-    """One of several scanners."""
-    _set_up(folder)
-    with stores_and_manager(folder, "keep") as (_, manager):
+def scan_until_killed(
+    *, folder: str, afterwards: Afterwards = "keep", phase: str | None = None, events: int | None = None
+) -> None:
+    """One of several scanners; dies as `run_until_killed` does."""
+    marks = _set_up(folder)
+    if events is not None:
+        kill_in(marks, phase, events)
+    with stores_and_manager(folder, afterwards) as (_, manager):
         while True:
             manager.scan_and_enqueue_new()
             time.sleep(0.005)
 
 
-def process_until_killed(*, folder: str, hang: bool = False) -> None:
-    """One of several workers; with `hang` its uploads begin and never end."""
+def process_until_killed(
+    *,
+    folder: str,
+    afterwards: Afterwards = "keep",
+    phase: str | None = None,
+    events: int | None = None,
+    hang: bool = False,
+) -> None:
+    """One of several workers; with `hang` its uploads begin and never end. Dies as `run_until_killed` does."""
     marks = _set_up(folder)
     if hang:
         DirectoryUploader.upload = lambda *_: threading.Event().wait()  # type: ignore[method-assign,assignment]  # hangs
         marks.span(DirectoryUploader, "upload", "hanging", lambda _self, _media, context: context.key)
-    with stores_and_manager(folder, "keep") as (_, manager):
+    if events is not None:
+        kill_in(marks, phase, events)
+    with stores_and_manager(folder, afterwards) as (_, manager):
         while True:
             manager.process()
             time.sleep(0.005)
@@ -202,23 +216,23 @@ def stop_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
 
 def _set_up(folder: str) -> Marks:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(process)d %(name)s %(message)s")
-    return watch(f"{folder}/trace")
+    return watch(f"{folder}/trace", database_of(Path(folder)).task_store)
 
 
-def watch(path: str) -> Marks:
+def watch(path: str, store: type[RelationalTaskStore]) -> Marks:
     """Write a trace: spans of the phases, and every claim (`task:token`) with its end."""
     marks = Marks(path)
     marks.span(Scanning, "scan", "scan")
     marks.span(DirectoryUploader, "upload", "upload", lambda _self, _media, context: context.key)
-    marks.span(SqliteTaskStore, "settle", "settle")
+    marks.span(store, "settle", "settle")
     marks.span(AfterUpload, "perform", "action", lambda _self, task, _cancel: task.key)
-    _watch_claims(marks)
+    _watch_claims(marks, store)
     marks.write("=", "start")
     return marks
 
 
-def _watch_claims(marks: Marks) -> None:
-    claim_batch, settle = SqliteTaskStore.claim_batch, SqliteTaskStore.settle
+def _watch_claims(marks: Marks, store: type[RelationalTaskStore]) -> None:
+    claim_batch, settle = store.claim_batch, store.settle
 
     def claimed(claims: Any) -> None:
         claim: Claim
@@ -226,13 +240,13 @@ def _watch_claims(marks: Marks) -> None:
             marks.write("=", "claimed", f"{claim.task.id}:{claim.token}:{claim.task.key}")
 
     @functools.wraps(claim_batch)
-    def watched_claim(self: SqliteTaskStore, request: Any) -> Any:
+    def watched_claim(self: RelationalTaskStore, request: Any) -> Any:
         claims = claim_batch(self, request)
         claimed(claims)
         return claims
 
     @functools.wraps(settle)
-    def watched_settle(self: SqliteTaskStore, settlements: Any, **named: Any) -> Any:
+    def watched_settle(self: RelationalTaskStore, settlements: Any, **named: Any) -> Any:
         for each in settlements:
             marks.write("=", "settling", f"{each.ref.task_id}:{each.ref.token}:{type(each).__name__}")
         result = settle(self, settlements, **named)
@@ -242,5 +256,5 @@ def _watch_claims(marks: Marks) -> None:
         claimed(result.claims)
         return result
 
-    SqliteTaskStore.claim_batch = watched_claim  # type: ignore[assignment, method-assign]  # watched
-    SqliteTaskStore.settle = watched_settle  # type: ignore[assignment, method-assign]  # watched
+    store.claim_batch = watched_claim  # type: ignore[method-assign]  # watched
+    store.settle = watched_settle  # type: ignore[method-assign]  # watched
