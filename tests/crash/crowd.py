@@ -146,8 +146,10 @@ def assert_counts_are_exact(stores: Stores) -> None:
 
 
 def is_done(footage: Footage, stores: Stores) -> bool:
-    """Nothing is live, and every file was delivered as it is now."""
-    if any(stores.tasks.counts()[state] for state in TaskState if state.is_live):
+    """Nothing is live, no after-upload action is owed, and every file was delivered as it is now."""
+    if stores.database.execute("SELECT 1 FROM task_action LIMIT 1") or any(
+        stores.tasks.counts()[state] for state in TaskState if state.is_live
+    ):
         return False
     delivered = set(stores.database.execute("SELECT asset_id, size, mtime_ns FROM task WHERE state = ?", (SUCCESS,)))
     latest = [versions[-1] for versions in footage.versions.values()]

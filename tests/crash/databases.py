@@ -36,7 +36,7 @@ _WORK = {"fsync": 3, "linkat": 3, "unlinkat": 3}
 _ACTS = {"rename,renameat,renameat2": 2}
 # What no foreign key guards. Each selects rows that must not be there.
 _ORPHANS = (
-    "SELECT id FROM task AS t WHERE NOT EXISTS (SELECT 1 FROM task_lane AS l WHERE (l.id, l.route) = (t.lane, t.route))",
+    "SELECT id FROM task AS t WHERE NOT EXISTS (SELECT 1 FROM task_lane WHERE (id, route) = (t.lane, t.route))",
     "SELECT id FROM task_lane AS l WHERE NOT EXISTS (SELECT 1 FROM task_route AS r WHERE r.id = l.route)",
     "SELECT task_id FROM task_receipt AS r WHERE NOT EXISTS (SELECT 1 FROM task WHERE id = r.task_id AND state = 3)",
     "SELECT task_id FROM task_action AS a WHERE NOT EXISTS (SELECT 1 FROM task WHERE id = a.task_id AND state = 3)",
