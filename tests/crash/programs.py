@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -40,11 +40,13 @@ __all__ = [
     "PHASES",
     "STOPS",
     "Afterwards",
+    "hold_at",
     "options",
     "process_until_killed",
     "run_until_killed",
     "run_until_power_cut",
     "scan_until_killed",
+    "set_up",
     "stop_and_go_on",
     "stores_and_manager",
     "watch",
@@ -102,7 +104,7 @@ def run_until_killed(
         events: after how many this process kills itself; None: never.
         traced: wait until another process traces this one.
     """
-    marks = _set_up(folder)
+    marks = set_up(folder)
     while traced and "TracerPid:\t0" in Path("/proc/self/status").read_text(encoding="ascii"):
         time.sleep(0.001)
     if events is not None:
@@ -117,7 +119,7 @@ def scan_until_killed(
     *, folder: str, afterwards: Afterwards = "keep", phase: str | None = None, events: int | None = None
 ) -> None:
     """One of several scanners; dies as `run_until_killed` does."""
-    marks = _set_up(folder)
+    marks = set_up(folder)
     if events is not None:
         kill_in(marks, phase, events)
     with stores_and_manager(folder, afterwards) as (_, manager):
@@ -135,7 +137,7 @@ def process_until_killed(
     hang: bool = False,
 ) -> None:
     """One of several workers; with `hang` its uploads begin and never end. Dies as `run_until_killed` does."""
-    marks = _set_up(folder)
+    marks = set_up(folder)
     if hang:
         DirectoryUploader.upload = lambda *_: threading.Event().wait()  # type: ignore[method-assign,assignment]  # hangs
         marks.span(DirectoryUploader, "upload", "hanging", lambda _self, _media, context: context.key)
@@ -157,7 +159,7 @@ def run_until_power_cut(*, folder: str, afterwards: Afterwards, cut: int, full: 
         full: sync every commit.
         checkpoint: pages after which the log is carried over into the database.
     """
-    marks = _set_up(folder)
+    marks = set_up(folder)
     disk = install(folder, cut=cut)
     if full:
         connect = Database.connect
@@ -193,28 +195,39 @@ STOPS: dict[str, tuple[type, str, bool]] = {
 
 def stop_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
     """Scan, or deliver what is eligible, with a long sleep in between."""
-    _set_up(folder)
-    owner, name, after = STOPS[at]
-    function = getattr(owner, name)
+    set_up(folder)
     awake = threading.Event()
     signal.signal(signal.SIGCONT, lambda *_: awake.set())
 
-    def stop(*arguments: Any, **named: Any) -> Any:
-        setattr(owner, name, function)
-        result = function(*arguments, **named) if after else None
+    def sleep() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
         # Any thread may be the first to stop; this one goes no further.
         awake.wait()
-        return result if after else function(*arguments, **named)
 
-    setattr(owner, name, stop)
+    never = hold_at(at, sleep)
     with stores_and_manager(folder, "keep", lease=timedelta(seconds=lease), workers=1) as (_, manager):
         report: Any = manager.scan_and_enqueue_new() if scan else manager.process()
     sys.stderr.write(f"{report}\n")
-    assert getattr(owner, name) is function, "it never stopped"
+    assert not never(), "it never stopped"
 
 
-def _set_up(folder: str) -> Marks:
+def hold_at(at: str, wait: Callable[[], None]) -> Callable[[], bool]:
+    """Call `wait` at the first call of a method of `STOPS`; the result says whether that has never come."""
+    owner, name, after = STOPS[at]
+    function = getattr(owner, name)
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        setattr(owner, name, function)
+        result = function(*arguments, **named) if after else None
+        wait()
+        return result if after else function(*arguments, **named)
+
+    setattr(owner, name, held)
+    return lambda: getattr(owner, name) is not function
+
+
+def set_up(folder: str) -> Marks:
+    """Log to standard error, and write a trace of what this process does."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(process)d %(name)s %(message)s")
     return watch(f"{folder}/trace", database_of(Path(folder)).task_store)
 

@@ -21,7 +21,7 @@ except ImportError as error:
 
 from media_watch_tasks.stores.postgres._texts import adapt_texts
 
-__all__ = ["CONNECT_ERRORS", "command", "in_transaction", "open_connection", "shown_dsn"]
+__all__ = ["CONNECT_ERRORS", "command", "in_transaction", "open_connection", "says_lost", "shown_dsn"]
 
 CONNECT_ERRORS = (psycopg.OperationalError, peewee.OperationalError)
 """What `open_connection` raises when the server cannot be reached, or refuses. Only the text says which."""
@@ -80,6 +80,14 @@ def command(connection: psycopg.Connection[Any], sql: bytes) -> str | None:
         raise psycopg.errors.TransactionRollback("an error in the transaction was passed over")
     value = result.get_value(0, 0) if result.ntuples else None
     return None if value is None else value.decode()
+
+
+def says_lost(error: BaseException) -> bool:
+    """True if the client library itself has failed, as it does when the server or the way to it has gone.
+
+    What the server says carries an SQLSTATE, and what psycopg itself objects to is of a class of its own.
+    """
+    return type(error) in {psycopg.DatabaseError, psycopg.OperationalError} and error.sqlstate is None
 
 
 def in_transaction(connection: psycopg.Connection[Any]) -> bool:

@@ -64,7 +64,7 @@ class Connection:
         try:
             answer = self.command(_SETTINGS.format(schema=quoted(schema)))
         except Exception as error:
-            translated = as_store_error(error, self.name, broken=self.is_broken())
+            translated = as_store_error(error, self.name, broken=self.is_broken_by(error))
             if translated is None:
                 raise
             raise translated from error
@@ -112,9 +112,15 @@ class Connection:
         """True if it can be used no more."""
         return bool(self.driver.closed)
 
+    def is_broken_by(self, error: BaseException) -> bool:
+        """True if it can be used no more after this error, also where the driver does not see that yet."""
+        if self._psycopg.says_lost(error):
+            self.close()
+        return self.is_broken()
+
     def is_gone(self, error: BaseException) -> bool:
         """True if the error says that the server or the way to it is gone."""
-        return is_gone(error, broken=self.is_broken())
+        return is_gone(error, broken=self.is_broken_by(error))
 
     def close(self) -> None:
         """Close it; never fails."""

@@ -202,7 +202,7 @@ class Database:
         try:
             return connection.execute(sql, params)
         except Exception as error:
-            translated = as_store_error(error, self.name, broken=connection.is_broken())
+            translated = as_store_error(error, self.name, broken=connection.is_broken_by(error))
             if translated is None:
                 raise
             kind = RepeatableError if connection.is_gone(error) else StoreError

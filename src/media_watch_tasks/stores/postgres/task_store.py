@@ -58,6 +58,10 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
         self._control = PostgresTaskControl(core)
         self._queries = TaskQueries(core)
 
+    def register_worker(self, name: str = "") -> str:
+        """See `TaskStore`. It is synced: a number that the server forgot would be given to a second worker."""
+        return self.database.run(lambda: self._workers.register(name), durable=True, gate=Gate.ALONE)
+
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
         return self._control.purge(selection, before_ns=before_ns)

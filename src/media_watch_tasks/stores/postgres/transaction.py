@@ -135,7 +135,7 @@ class Transaction(AbstractContextManager[None]):
             self._fail(error)
 
     def _fail(self, error: Exception) -> NoReturn:
-        broken = self._connection.is_broken()
+        broken = self._connection.is_broken_by(error)
         translated = as_store_error(error, self._name, broken=broken)
         if translated is None:
             raise error
