@@ -68,7 +68,7 @@ def wait_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
         marks.write("=", "waiting")
         while not go_on.exists():
             time.sleep(0.005)
-        marks.write("=", "going on")
+        marks.write("=", "resumed")
 
     never = hold_at(at, wait)
     with stores_and_manager(folder, "keep", lease=timedelta(seconds=lease), workers=1) as (_, manager):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from tests.scale.postgres_server import PostgresServer
 
+from media_watch_tasks.errors import StoreError
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.settlements import Delivered
 from media_watch_tasks.model.tasks import Claim, ClaimRequest, NewTask, TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.stores.postgres import PostgresStores
+from media_watch_tasks.stores.postgres.database import Database
+from media_watch_tasks.stores.postgres.gate import Gate
+from media_watch_tasks.stores.postgres.migrations import migrate
 
 ROUTE = Route("camera", "archive")
 HOUR = 3_600 * 10**9
@@ -119,3 +124,19 @@ def test_only_what_was_synced_outlives_a_power_cut(server: PostgresServer, schem
         with server.power_cut():
             stores.tasks.enqueue_if_absent([new], durable=durable)
         assert stores.tasks.counts()[TaskState.PENDING] == 1 + durable
+
+
+def test_a_server_that_dies_while_a_statement_waits_is_waited_for(server: PostgresServer, schema: str) -> None:
+    done: list[int] = []
+    with Database(server.dsn, schema=schema) as holder, Database(server.dsn, schema=schema) as other:
+        migrate(holder)
+        waiting = threading.Thread(target=lambda: done.append(other.run(lambda: 1, gate=Gate.ALONE)))
+        with pytest.raises(StoreError), holder.transaction(gate=Gate.ALONE):
+            waiting.start()
+            while holder.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == []:
+                assert waiting.is_alive(), "it did not wait"
+            server.kill()
+            server.start()
+            holder.execute("SELECT 1")
+        waiting.join()
+    assert done == [1]

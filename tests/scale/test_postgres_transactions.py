@@ -173,6 +173,25 @@ def test_reading_is_repeated_when_the_connection_is_lost(database: Database, pos
     assert names(database) == []
 
 
+def test_a_block_begins_anew_where_its_connection_was_lost_before(database: Database, postgres: PostgresServer) -> None:
+    assert end_sessions(postgres) >= 1, "the fault has struck"
+    with database.transaction():
+        add(database, "a")
+    assert names(database) == ["a"]
+
+
+def test_a_block_whose_connection_is_lost_within_leaves_nothing(database: Database, postgres: PostgresServer) -> None:
+    def lose() -> None:
+        with database.transaction():
+            add(database, "lost")
+            assert end_sessions(postgres) >= 1, "the fault has struck"
+            add(database, "late")
+
+    with pytest.raises(StoreError):
+        lose()
+    assert names(database) == []
+
+
 def test_a_restart_of_the_server_is_waited_for() -> None:
     with PostgresServer() as server, Database(server.dsn, schema="t") as database:
         migrate(database)

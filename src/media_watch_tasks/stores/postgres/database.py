@@ -123,14 +123,18 @@ class Database:
         Blocks nest. The outermost commits; an inner one that ends by an exception takes back its own writes alone, so
         that the outer block may handle the exception and go on. `durable` at any depth: the commit is on the disk when
         the outermost block has ended, with all commits before it. `gate`: how it stands in the gate of the queue.
+        A server that is away at the beginning is waited for; one that goes away within ends the block by an error.
         Where the answer to a commit is lost with the connection, the server is asked what became of it.
         """
+        return self._transaction(durable=durable, gate=gate, patient=True)
+
+    def _transaction(self, *, durable: bool, gate: Gate, patient: bool) -> AbstractContextManager[None]:
         if getpid() != self._pid:
             self._refuse()
         current = self._current.transaction
         if current is not None:
             return current.nested(durable=durable, gate=gate)
-        return Transaction(self._pool, self._current, durable=durable, gate=gate)
+        return Transaction(self._pool, self._current, durable=durable, gate=gate, patient=patient)
 
     def run(self, work: Callable[[], _T], *, durable: bool = False, gate: Gate = Gate.NONE) -> _T:
         """The result of `work`, done in a transaction.
@@ -140,7 +144,7 @@ class Database:
         """
 
         def attempt() -> _T:
-            with self.transaction(durable=durable, gate=gate):
+            with self._transaction(durable=durable, gate=gate, patient=False):
                 return work()
 
         if self._current.transaction is not None:

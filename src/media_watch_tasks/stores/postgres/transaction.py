@@ -29,13 +29,15 @@ class Current(threading.local):
 class Transaction(AbstractContextManager[None]):
     """The outermost transaction of a thread, and its connection."""
 
-    __slots__ = ("_connection", "_current", "_depth", "_durable", "_gate", "_name", "_pool", "_xid")
+    __slots__ = ("_connection", "_current", "_depth", "_durable", "_gate", "_name", "_patient", "_pool", "_xid")
 
-    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate) -> None:
+    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate, patient: bool) -> None:
+        """`patient`: a server that is away at the beginning is waited for."""
         self._pool = pool
         self._current = current
         self._durable = durable
         self._gate = gate
+        self._patient = patient
         self._depth = 0
         self._xid = ""
         self._name = pool.name
@@ -92,13 +94,22 @@ class Transaction(AbstractContextManager[None]):
             self._depth -= 1
 
     def __enter__(self) -> None:
+        try:
+            self._start()
+        except RepeatableError:
+            if not self._patient:
+                raise
+            # Nothing was done yet: a connection that was lost while nobody used it is no reason to give up.
+            self._pool.repeat(self._start, worth=lambda error: isinstance(error, RepeatableError))
+        self._current.transaction = self
+
+    def _start(self) -> None:
         self._connection: Connection = self._pool.take()
         try:
             self._do(self._begin)
         except BaseException:
             self._pool.give_back(self._connection)
             raise
-        self._current.transaction = self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
