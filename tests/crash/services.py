@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import random
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.crash.programs import Afterwards, hold_at, set_up, stores_and_manager
+from tests.crash.databases import database_of
+from tests.crash.programs import Afterwards, hold_at, options, set_up, stores_and_manager
 
-from media_watch_tasks.errors import StoreError
+from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, TaskManager
+from media_watch_tasks.abc.uploader import UploadContext, Uploader
+from media_watch_tasks.errors import StoreError, TransientError
+from media_watch_tasks.model.assets import ResolvedMedia
+from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.stores.postgres import connection
+from media_watch_tasks.uploaders.wrappers import Wrapper
 
-__all__ = ["serve", "wait_and_go_on"]
+__all__ = ["serve", "soak", "wait_and_go_on"]
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -75,3 +84,49 @@ def wait_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
         report: Any = manager.scan_and_enqueue_new() if scan else manager.process()
     sys.stderr.write(f"{report}\n")
     assert not never(), "it never waited"
+
+
+class Flaky(Wrapper):
+    """Fails now and then, before the file is delivered or after it; each failure adds a byte to a file."""
+
+    def __init__(self, inner: Uploader, failed: Path, seed: int) -> None:
+        super().__init__(inner)
+        self._failed = os.open(failed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._draw = random.Random(seed)
+
+    def upload(self, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:
+        drawn = self._draw.random()
+        if drawn < 0.01:
+            self._fail("the destination did not take it")
+        receipt = self.inner.upload(media, context)
+        if drawn < 0.02:
+            self._fail("the answer was lost")
+        return receipt
+
+    def _fail(self, why: str) -> None:
+        os.write(self._failed, b"!")
+        raise TransientError(why)
+
+
+def soak(*, folder: str, role: str, seed: int) -> None:
+    """Scan or deliver until the file `stop` is there, without a trace and without fsync at the destination."""
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(process)d %(name)s %(message)s")
+    place = Path(folder)
+    inner = DirectoryUploader(place / "backup", fsync=False)
+    with (
+        database_of(place).open() as stores,
+        TaskManager(
+            media_scanner=LocalMediaScanner(place / "source"),
+            media_resolver=LocalMediaResolver(place / "source"),
+            media_state_store=stores.media_state,
+            task_store=stores.tasks,
+            uploader=Flaky(inner, place / "failed", seed),
+            options=options("keep", lease=timedelta(seconds=5)),
+        ) as manager,
+    ):
+        while not (place / "stop").exists():
+            try:
+                manager.scan_and_enqueue_new() if role == "scan" else manager.process()
+            except StoreError:
+                logging.getLogger(__name__).exception("the run has ended, another one follows")
+            time.sleep(0.05)
