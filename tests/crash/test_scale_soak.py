@@ -1,47 +1,20 @@
-"""A small soak on each database: descriptors stay flat and logs bounded while workers die and uploads fail."""
+"""A small soak on PostgreSQL: connections are cut, workers die, uploads fail; descriptors and tables stay bounded."""
 
 from __future__ import annotations
 
-import statistics
+import xml.etree.ElementTree as ET
 from pathlib import Path
-from xml.etree import ElementTree
 
-import pytest
-from tests.crash.soak import Soak, soaking
+from tests.crash.soak import soaking
 from tests.crash.soak_plot import drawing
+from tests.crash.test_soak import FILES, assert_flat
 from tests.crash.zygote import Zygote
 from tests.scale.postgres_server import PostgresServer
-
-FILES = 2_000
-_MB = 1_000_000
-
-
-def assert_flat(soak: Soak, *, log: int) -> None:
-    """`log`: bytes that it may hold at most."""
-    samples = soak.samples
-    assert len(samples) >= 4, "too few to tell"
-    half = len(samples) // 2
-    earlier, later = (
-        [each.descriptors for each in samples[:half]],
-        [each.descriptors for each in samples[half:]],
-    )
-    # Each hand that uploads has a few open for a moment.
-    assert statistics.median(later) <= statistics.median(earlier) + 8, samples
-    assert max(later) <= max(earlier) + 16, samples
-    assert samples[-1].rss <= samples[half].rss + 8 * _MB, samples
-    assert max(each.log for each in samples) <= log, samples
-
-
-def test_soak_on_sqlite(tmp_path: Path, zygote: Zygote) -> None:
-    with soaking(tmp_path, zygote, files=FILES) as soak:
-        # Carried over into the database at 1,000 pages (4 MB); those who read meanwhile let it grow somewhat further.
-        assert_flat(soak, log=32 * _MB)
-        assert f"{soak.kills} workers killed" in soak.table()
 
 
 def test_soak_on_postgres(tmp_path: Path, zygote: Zygote, postgres: PostgresServer) -> None:
     with soaking(tmp_path, zygote, files=FILES, server=postgres) as soak:
         # All tables and indices: some 2 kB for each file and version.
         assert_flat(soak, log=FILES * 5_000)
-        lines = ElementTree.fromstring(drawing(soak.samples, "a soak"))  # noqa: S314 - made here
+        lines = ET.fromstring(drawing(soak.samples, "a soak"))
         assert len(lines.findall("{http://www.w3.org/2000/svg}polyline")) == 4

@@ -11,10 +11,10 @@ from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult
 from media_watch_tasks.stores.postgres import server_clock, task_claim, task_core, task_enqueue, task_settle
 from media_watch_tasks.stores.postgres import transaction as transactions
 from media_watch_tasks.stores.postgres.connection import Connection
+from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.presence import Presence
-from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 from media_watch_tasks.stores.relational import claim_plan
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
@@ -149,16 +149,14 @@ def tokens_are_counted(patch: Patch) -> None:
     patch.setattr(task_claim.PostgresTaskClaim, "least_token", lambda claim, _now_ns: claim.last_token + 1)
 
 
-@killed_by(f"{LOST}::test_no_two_workers_ever_have_one_number")
-def workers_are_registered_in_passing(patch: Patch) -> None:
-    patch.setattr(
-        PostgresTaskStore, "register_worker", lambda store, name="": store._alone(lambda: store._workers.register(name))
-    )
-
-
-@killed_by(f"{LOST}::test_no_two_scanners_ever_have_one_lease", f"{LOST}::test_only_what_was_synced_outlives_a_power_cut")
-def nothing_is_synced(patch: Patch) -> None:
-    patch.setattr(transactions, "_DURABLE", "SELECT 1")
+@killed_by(
+    f"{LOST}::test_no_two_workers_ever_have_one_number",
+    f"{LOST}::test_no_two_scanners_ever_have_one_lease",
+    f"{LOST}::test_only_what_was_synced_outlives_a_power_cut[True]",
+)
+def what_can_be_repeated_is_not_synced(patch: Patch) -> None:
+    run = Database.run
+    patch.setattr(Database, "run", lambda database, work, gate=Gate.NONE, **_durable: run(database, work, gate=gate))
 
 
 @killed_by(f"{LOST}::test_a_server_that_dies_while_a_statement_waits_is_waited_for")

@@ -27,7 +27,7 @@ _DEBIAN = "/usr/lib/postgresql/*/bin"
 _FAST = ("fsync=off", "full_page_writes=off")
 _names = itertools.count(1)
 _NAMES_OF_WRITERS = ("walwriter", "background writer", "checkpointer")
-_WRITERS = f"SELECT pid FROM pg_stat_activity WHERE backend_type IN {_NAMES_OF_WRITERS}"  # noqa: S608 - constants
+_WRITERS = f"SELECT pid FROM pg_stat_activity WHERE backend_type IN {_NAMES_OF_WRITERS}"
 _HANG_GUARD = 60
 SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
 

@@ -26,6 +26,7 @@ __all__ = ["CONNECT_ERRORS", "command", "in_transaction", "open_connection", "sa
 CONNECT_ERRORS = (psycopg.OperationalError, peewee.OperationalError)
 """What `open_connection` raises when the server cannot be reached, or refuses. Only the text says which."""
 
+_OF_THE_LIBRARY = (psycopg.DatabaseError, psycopg.OperationalError)
 # A connection whose other end is gone is noticed in half a minute, not in the two hours of the operating system.
 _DEFAULTS: dict[str, object] = {
     "connect_timeout": 10,
@@ -87,7 +88,7 @@ def says_lost(error: BaseException) -> bool:
 
     What the server says carries an SQLSTATE, and what psycopg itself objects to is of a class of its own.
     """
-    return type(error) in {psycopg.DatabaseError, psycopg.OperationalError} and error.sqlstate is None
+    return isinstance(error, psycopg.Error) and error.sqlstate is None and type(error) in _OF_THE_LIBRARY
 
 
 def in_transaction(connection: psycopg.Connection[Any]) -> bool:
