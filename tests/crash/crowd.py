@@ -127,8 +127,9 @@ class Crowd:
         return {mark.pid: mark.at_ns for mark in read_marks(self.folder / "trace")} | self.killed_ns
 
 
-def wait_for(condition: Callable[[], bool], *, what: str) -> None:
-    until = time.monotonic() + HANG_GUARD
+def wait_for(condition: Callable[[], bool], *, what: str, longer: float = 0.0) -> None:
+    """Wait until it holds; `longer`: seconds more than usual before that counts as hung."""
+    until = time.monotonic() + HANG_GUARD + longer
     while not condition():
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.005)
@@ -176,7 +177,8 @@ def kill_in_turns(crowd: Crowd, kills: int, *, afterwards: Afterwards = "keep") 
                 deaths += 1
         crowd.calm_down()
         assert double_claims(held_claims(read_marks(folder / "trace"), crowd.last_sign_ns())) == []
-        wait_for(lambda: is_done(crowd.footage, stores), what="all to be done")
+        # Those that died have left much to do.
+        wait_for(lambda: is_done(crowd.footage, stores), what="all to be done", longer=kills / 2)
         crowd.kill_all()
         assert stores.tasks.counts()[TaskState.DEAD] == 0
         assert_counts_are_exact(stores)

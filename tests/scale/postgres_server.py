@@ -28,6 +28,7 @@ _FAST = ("fsync=off", "full_page_writes=off")
 _names = itertools.count(1)
 _NAMES_OF_WRITERS = ("walwriter", "background writer", "checkpointer")
 _WRITERS = f"SELECT pid FROM pg_stat_activity WHERE backend_type IN {_NAMES_OF_WRITERS}"
+_SESSION = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
 _HANG_GUARD = 60
 SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
 
@@ -107,6 +108,19 @@ class PostgresServer:
         # Where nobody collects the exit code of an orphan, its number stays taken, and the next start would believe it.
         for lock in (self.data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*.lock")):
             lock.unlink()
+
+    def crash(self) -> None:
+        """SIGKILL to one of its sessions, as a lack of memory does: it ends all others, recovers, and is back."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            until = time.monotonic() + _HANG_GUARD
+            while True:
+                with suppress(psycopg.Error), psycopg.connect(self.dsn, autocommit=True) as again:
+                    # Until it has noticed, it would still take new sessions.
+                    if again.execute(_SESSION, (connection.info.backend_pid,)).fetchall() == []:
+                        return
+                assert time.monotonic() < until, "the server does not come back"
+                time.sleep(0.01)
 
     @contextmanager
     def power_cut(self) -> Iterator[None]:
