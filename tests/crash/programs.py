@@ -9,17 +9,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # ships no types
+from tests.crash.databases import Stores, database_of
 from tests.crash.marks import Marks, kill_in
 from tests.crash.power import install
 
-from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager
+from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, TaskManager
 from media_watch_tasks.abc.action import AfterUploadAction
 from media_watch_tasks.actions import DeleteSource, MoveSource
 from media_watch_tasks.manager.after_upload import AfterUpload
@@ -30,20 +31,22 @@ from media_watch_tasks.manager.scanning import Scanning
 from media_watch_tasks.model.events import Event, TaskEnqueued
 from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
+from media_watch_tasks.stores.relational.task_store import RelationalTaskStore
 from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
-from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 from media_watch_tasks.uploaders.directory.writing import FileWriter
 
 __all__ = [
     "PHASES",
     "STOPS",
     "Afterwards",
+    "hold_at",
     "options",
     "process_until_killed",
     "run_until_killed",
     "run_until_power_cut",
     "scan_until_killed",
+    "set_up",
     "stop_and_go_on",
     "stores_and_manager",
     "watch",
@@ -72,11 +75,11 @@ def options(afterwards: Afterwards, **others: Any) -> TaskManagerOptions:
 @contextmanager
 def stores_and_manager(
     folder: str | Path, afterwards: Afterwards, *, factory: DatabaseFactory | None = None, **others: Any
-) -> Iterator[tuple[SqliteStores, TaskManager]]:
-    """The program of a user, on `source`, `backup` and `watch.db` in the folder."""
+) -> Iterator[tuple[Stores, TaskManager]]:
+    """The program of a user, on `source` and `backup` in the folder and on its database."""
     place = Path(folder)
     with (
-        SqliteStores(place / "watch.db", database_factory=factory) as stores,
+        database_of(place).open(factory=factory) as stores,
         TaskManager(
             media_scanner=LocalMediaScanner(place / "source"),
             media_resolver=LocalMediaResolver(place / "source"),
@@ -101,7 +104,7 @@ def run_until_killed(
         events: after how many this process kills itself; None: never.
         traced: wait until another process traces this one.
     """
-    marks = _set_up(folder)
+    marks = set_up(folder)
     while traced and "TracerPid:\t0" in Path("/proc/self/status").read_text(encoding="ascii"):
         time.sleep(0.001)
     if events is not None:
@@ -112,22 +115,35 @@ def run_until_killed(
             time.sleep(0.002)
 
 
-def scan_until_killed(*, folder: str) -> None:
-    """One of several scanners."""
-    _set_up(folder)
-    with stores_and_manager(folder, "keep") as (_, manager):
+def scan_until_killed(
+    *, folder: str, afterwards: Afterwards = "keep", phase: str | None = None, events: int | None = None
+) -> None:
+    """One of several scanners; dies as `run_until_killed` does."""
+    marks = set_up(folder)
+    if events is not None:
+        kill_in(marks, phase, events)
+    with stores_and_manager(folder, afterwards) as (_, manager):
         while True:
             manager.scan_and_enqueue_new()
             time.sleep(0.005)
 
 
-def process_until_killed(*, folder: str, hang: bool = False) -> None:
-    """One of several workers; with `hang` its uploads begin and never end."""
-    marks = _set_up(folder)
+def process_until_killed(
+    *,
+    folder: str,
+    afterwards: Afterwards = "keep",
+    phase: str | None = None,
+    events: int | None = None,
+    hang: bool = False,
+) -> None:
+    """One of several workers; with `hang` its uploads begin and never end. Dies as `run_until_killed` does."""
+    marks = set_up(folder)
     if hang:
         DirectoryUploader.upload = lambda *_: threading.Event().wait()  # type: ignore[method-assign,assignment]  # hangs
         marks.span(DirectoryUploader, "upload", "hanging", lambda _self, _media, context: context.key)
-    with stores_and_manager(folder, "keep") as (_, manager):
+    if events is not None:
+        kill_in(marks, phase, events)
+    with stores_and_manager(folder, afterwards) as (_, manager):
         while True:
             manager.process()
             time.sleep(0.005)
@@ -143,7 +159,7 @@ def run_until_power_cut(*, folder: str, afterwards: Afterwards, cut: int, full: 
         full: sync every commit.
         checkpoint: pages after which the log is carried over into the database.
     """
-    marks = _set_up(folder)
+    marks = set_up(folder)
     disk = install(folder, cut=cut)
     if full:
         connect = Database.connect
@@ -179,46 +195,57 @@ STOPS: dict[str, tuple[type, str, bool]] = {
 
 def stop_and_go_on(*, folder: str, at: str, lease: float, scan: bool) -> None:
     """Scan, or deliver what is eligible, with a long sleep in between."""
-    _set_up(folder)
-    owner, name, after = STOPS[at]
-    function = getattr(owner, name)
+    set_up(folder)
     awake = threading.Event()
     signal.signal(signal.SIGCONT, lambda *_: awake.set())
 
-    def stop(*arguments: Any, **named: Any) -> Any:
-        setattr(owner, name, function)
-        result = function(*arguments, **named) if after else None
+    def sleep() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
         # Any thread may be the first to stop; this one goes no further.
         awake.wait()
-        return result if after else function(*arguments, **named)
 
-    setattr(owner, name, stop)
+    never = hold_at(at, sleep)
     with stores_and_manager(folder, "keep", lease=timedelta(seconds=lease), workers=1) as (_, manager):
         report: Any = manager.scan_and_enqueue_new() if scan else manager.process()
     sys.stderr.write(f"{report}\n")
-    assert getattr(owner, name) is function, "it never stopped"
+    assert not never(), "it never stopped"
 
 
-def _set_up(folder: str) -> Marks:
+def hold_at(at: str, wait: Callable[[], None]) -> Callable[[], bool]:
+    """Call `wait` at the first call of a method of `STOPS`; the result says whether that has never come."""
+    owner, name, after = STOPS[at]
+    function = getattr(owner, name)
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        setattr(owner, name, function)
+        result = function(*arguments, **named) if after else None
+        wait()
+        return result if after else function(*arguments, **named)
+
+    setattr(owner, name, held)
+    return lambda: getattr(owner, name) is not function
+
+
+def set_up(folder: str) -> Marks:
+    """Log to standard error, and write a trace of what this process does."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(process)d %(name)s %(message)s")
-    return watch(f"{folder}/trace")
+    return watch(f"{folder}/trace", database_of(Path(folder)).task_store)
 
 
-def watch(path: str) -> Marks:
+def watch(path: str, store: type[RelationalTaskStore]) -> Marks:
     """Write a trace: spans of the phases, and every claim (`task:token`) with its end."""
     marks = Marks(path)
     marks.span(Scanning, "scan", "scan")
     marks.span(DirectoryUploader, "upload", "upload", lambda _self, _media, context: context.key)
-    marks.span(SqliteTaskStore, "settle", "settle")
+    marks.span(store, "settle", "settle")
     marks.span(AfterUpload, "perform", "action", lambda _self, task, _cancel: task.key)
-    _watch_claims(marks)
+    _watch_claims(marks, store)
     marks.write("=", "start")
     return marks
 
 
-def _watch_claims(marks: Marks) -> None:
-    claim_batch, settle = SqliteTaskStore.claim_batch, SqliteTaskStore.settle
+def _watch_claims(marks: Marks, store: type[RelationalTaskStore]) -> None:
+    claim_batch, settle = store.claim_batch, store.settle
 
     def claimed(claims: Any) -> None:
         claim: Claim
@@ -226,13 +253,13 @@ def _watch_claims(marks: Marks) -> None:
             marks.write("=", "claimed", f"{claim.task.id}:{claim.token}:{claim.task.key}")
 
     @functools.wraps(claim_batch)
-    def watched_claim(self: SqliteTaskStore, request: Any) -> Any:
+    def watched_claim(self: RelationalTaskStore, request: Any) -> Any:
         claims = claim_batch(self, request)
         claimed(claims)
         return claims
 
     @functools.wraps(settle)
-    def watched_settle(self: SqliteTaskStore, settlements: Any, **named: Any) -> Any:
+    def watched_settle(self: RelationalTaskStore, settlements: Any, **named: Any) -> Any:
         for each in settlements:
             marks.write("=", "settling", f"{each.ref.task_id}:{each.ref.token}:{type(each).__name__}")
         result = settle(self, settlements, **named)
@@ -242,5 +269,5 @@ def _watch_claims(marks: Marks) -> None:
         claimed(result.claims)
         return result
 
-    SqliteTaskStore.claim_batch = watched_claim  # type: ignore[assignment, method-assign]  # watched
-    SqliteTaskStore.settle = watched_settle  # type: ignore[assignment, method-assign]  # watched
+    store.claim_batch = watched_claim  # type: ignore[method-assign]  # watched
+    store.settle = watched_settle  # type: ignore[method-assign]  # watched

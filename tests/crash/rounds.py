@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import attrs
 from tests.crash.arrivals import Arrivals
+from tests.crash.databases import database_of
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import Mark, open_spans, read_marks
 from tests.crash.programs import PHASES, Afterwards, stores_and_manager
@@ -21,11 +22,6 @@ from tests.crash.zygote import HANG_GUARD, Child, Zygote
 
 from media_watch_tasks.uploaders.directory import temporary
 
-CALLS = {"fsync": 3, "linkat": 3, "unlinkat": 3, "pwrite64": 30, "rename,renameat,renameat2": 2, "fdatasync": 2}
-"""System calls that change what is on the disk: copies, their names, the log of the database. One of the first so many
-that a thread makes is its last."""
-_OF_ACTIONS = 2
-"""So many at the end of the list are made where files are taken from the source alone."""
 _PATIENCE = 3.0
 """Seconds after which a process is killed that has not come to where it was to die."""
 Way = Literal["phase", "anywhere", "call", "time"]
@@ -83,9 +79,9 @@ class Battery:
         )
         tracer = None
         if way == "call":
-            acts = self.afterwards in {"delete", "move"}
-            call = draw.choice(list(CALLS) if acts else list(CALLS)[:-_OF_ACTIONS])
-            tracer = _kill_at_call(child, call, draw.randrange(1, CALLS[call] + 1))
+            calls = database_of(self.folder).calls(acts=self.afterwards in {"delete", "move"})
+            call = draw.choice(list(calls))
+            tracer = _kill_at_call(child, call, draw.randrange(1, calls[call] + 1))
         patience = draw.uniform(0, 0.15) if way == "time" else _PATIENCE
         try:
             if self._meddle(child, footage, draw, patience):

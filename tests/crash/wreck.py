@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import attrs
+from tests.crash.databases import database_of
 from tests.crash.footage import Footage, Version
 from tests.crash.programs import Afterwards
 
@@ -61,26 +59,16 @@ class Wreck:
 
 
 def look(folder: Path) -> Wreck:
-    """Read a copy of the database, so that the next process finds the log as it was left."""
-    copy = folder / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir()
-    for name in ("watch.db", "watch.db-wal"):
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, copy / name)
-    with closing(sqlite3.connect(copy / "watch.db")) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'task_receipt'").fetchall():
+    """The database of a folder, before any other process has opened it."""
+    with database_of(folder).as_left() as query:
+        if query is None:
             return Wreck((), {}, Counter(), frozenset(), is_complete=False)
-        rows = connection.execute(_ENDED).fetchall()
-        queued = set(connection.execute("SELECT asset_id, size, mtime_ns FROM task"))
-        seen = {
-            (join(path.replace(b"\0", b"/"), name), size, mtime_ns)
-            for path, name, size, mtime_ns in connection.execute(_SEEN)
-        }
+        rows = query(_ENDED)
+        queued = set(query("SELECT asset_id, size, mtime_ns FROM task"))
+        seen = {(join(path.replace(b"\0", b"/"), name), size, mtime_ns) for path, name, size, mtime_ns in query(_SEEN)}
         assert seen <= queued, f"seen, and never queued: {seen - queued}"
-        crashes = Counter(dict(connection.execute("SELECT id, crashes FROM task WHERE crashes > 0")))
-        tasks = frozenset(task_id for (task_id,) in connection.execute("SELECT id FROM task"))
+        crashes = Counter(dict(query("SELECT id, crashes FROM task WHERE crashes > 0")))
+        tasks = frozenset(task_id for (task_id,) in query("SELECT id FROM task"))
     deliveries = []
     for row in rows:
         task_id, key, asset_id, size, mtime_ns, state, _, receipt, remote_id, receipt_size, sha256 = row
@@ -88,9 +76,14 @@ def look(folder: Path) -> Wreck:
             assert receipt is not None, f"the success of {asset_id!r} has no receipt"
             assert receipt_size == size
             path = _NUMBERED.sub("", asset_id.decode())
-            deliveries.append(Delivery(task_id, key.hex(), path, size, mtime_ns, remote_id, sha256.hex()))
+            deliveries.append(Delivery(task_id, key.hex(), path, size, mtime_ns, remote_id, _text(sha256)))
     dead = {row[0]: row[6] for row in rows if row[5] == DEAD}
     return Wreck(tuple(deliveries), dead, crashes, tasks)
+
+
+def _text(sha256: bytes | str) -> str:
+    """SQLite keeps the digest, PostgreSQL its hexadecimal digits."""
+    return sha256.hex() if isinstance(sha256, bytes) else sha256
 
 
 class Judge:

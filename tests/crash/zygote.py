@@ -42,7 +42,8 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL; nothing happens if it has ended."""
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self._status is None:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
         """Any other signal."""
@@ -67,7 +68,7 @@ class Child:
 
 
 class Zygote:
-    """Starts processes that run a function of `tests.crash.programs`.
+    """Starts processes that run a function of `tests.crash.programs` or `tests.crash.services`.
 
     Args:
         mutant: `path of a file:function`; the function is called before anything is forked, to put mistakes in.

@@ -13,7 +13,7 @@ import sys
 import traceback
 from typing import Any
 
-from tests.crash import programs
+from tests.crash import programs, services
 
 __all__: list[str] = []
 
@@ -31,7 +31,8 @@ def _run(request: dict[str, Any]) -> None:
         os.dup2(os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
         faulthandler.enable()
         random.seed()
-        getattr(programs, request["call"])(**request["arguments"])
+        call = getattr(programs, request["call"], None) or getattr(services, request["call"])
+        call(**request["arguments"])
         code = 0
     except BaseException:  # noqa: BLE001 - a forked child must not go on as its parent
         traceback.print_exc()

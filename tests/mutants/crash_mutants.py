@@ -20,6 +20,8 @@ from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.page_commit import PageCommit
 from media_watch_tasks.model.tasks import ClaimRef
 from media_watch_tasks.model.uploads import UploadReceipt
+from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
+from media_watch_tasks.stores.relational.task_store import RelationalTaskStore
 from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 from media_watch_tasks.uploaders.directory.decision import Decision, Place
 from media_watch_tasks.uploaders.directory.writing import FileWriter
@@ -109,15 +111,23 @@ def files_count_as_seen_before_their_tasks_are_written() -> None:
     _patch(PageCommit, "_commit", in_two)
 
 
-def claims_take_what_others_hold() -> None:
-    claim_batch = SqliteTaskStore.claim_batch
+def _let_claims_take_what_others_hold(store: type[RelationalTaskStore]) -> None:
+    claim_batch = store.claim_batch
 
-    def greedy(self: SqliteTaskStore, request: Any) -> Any:
+    def greedy(self: Any, request: Any) -> Any:
         with self.transaction():
             self.database.execute("UPDATE task SET phase = 0, due_ns = 0 WHERE phase = 4")
         return claim_batch(self, request)
 
-    _patch(SqliteTaskStore, "claim_batch", greedy)
+    _patch(store, "claim_batch", greedy)
+
+
+def claims_take_what_others_hold() -> None:
+    _let_claims_take_what_others_hold(SqliteTaskStore)
+
+
+def claims_on_postgres_take_what_others_hold() -> None:
+    _let_claims_take_what_others_hold(PostgresTaskStore)
 
 
 def pages_of_a_lost_lease_are_kept() -> None:

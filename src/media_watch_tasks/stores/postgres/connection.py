@@ -25,6 +25,8 @@ _OLDEST_SERVER = 130_000
 #   planner would read them from end to end. Every statement of the stores has an index.
 # * A transaction that stands still (its process was stopped, its machine is gone) keeps others waiting no longer.
 # * Commits are on the disk a moment later, as on SQLite, except where `durable` is asked for.
+# * The server counts as started anew also when one of its processes has crashed and the others were ended for it: the
+#   time of its start stays, but its statistics begin anew.
 _SETTINGS = """
 SET search_path TO {schema}, pg_catalog; SET client_encoding TO 'UTF8'; SET timezone TO 'UTC';
 SET default_transaction_isolation TO 'read committed'; SET enable_seqscan TO off; SET jit TO off;
@@ -33,6 +35,7 @@ SET synchronous_commit TO off; SET lock_timeout TO '60s'; SET idle_in_transactio
 SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3;
 SELECT current_setting('server_version_num') || ' ' || current_setting('server_encoding') || ' '
     || pg_is_in_recovery() || ' ' || extract(epoch FROM pg_postmaster_start_time())
+    || '/' || coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()), 0)
 """
 
 
@@ -65,7 +68,7 @@ class Connection:
         try:
             answer = self.command(_SETTINGS.format(schema=quoted(schema)))
         except Exception as error:
-            translated = as_store_error(error, self.name, broken=self.is_broken())
+            translated = as_store_error(error, self.name, broken=self.is_broken_by(error))
             if translated is None:
                 raise
             raise translated from error
@@ -121,9 +124,15 @@ class Connection:
         """True if it can be used no more."""
         return bool(self.driver.closed)
 
+    def is_broken_by(self, error: BaseException) -> bool:
+        """True if it can be used no more after this error, also where the driver does not see that yet."""
+        if self._psycopg.says_lost(error):
+            self.close()
+        return self.is_broken()
+
     def is_gone(self, error: BaseException) -> bool:
         """True if the error says that the server or the way to it is gone."""
-        return is_gone(error, broken=self.is_broken())
+        return is_gone(error, broken=self.is_broken_by(error))
 
     def close(self) -> None:
         """Close it; never fails."""

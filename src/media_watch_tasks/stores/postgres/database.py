@@ -136,6 +136,7 @@ class Database:
         Blocks nest. The outermost commits; an inner one that ends by an exception takes back its own writes alone, so
         that the outer block may handle the exception and go on. `durable` at any depth: the commit is on the disk when
         the outermost block has ended, with all commits before it. `gate`: how it stands in the gate of the queue.
+        A server that is away at the beginning is waited for; one that goes away within ends the block by an error.
         Where the answer to a commit is lost with the connection, the server is asked what became of it.
         """
         if getpid() != self._pid:
@@ -143,7 +144,7 @@ class Database:
         current = self._current.transaction
         if current is not None:
             return current.nested(durable=durable, gate=gate)
-        return Transaction(self._pool, self._current, durable=durable, gate=gate)
+        return Transaction(self._pool, self._current, durable=durable, gate=gate, patient=True)
 
     def run(self, work: Callable[[], _T], *, durable: bool = False, gate: Gate = Gate.NONE) -> _T:
         """The result of `work`, done in a transaction.
@@ -242,7 +243,7 @@ class Database:
         try:
             return connection.execute(sql, params)
         except Exception as error:
-            translated = as_store_error(error, self.name, broken=connection.is_broken())
+            translated = as_store_error(error, self.name, broken=connection.is_broken_by(error))
             if translated is None:
                 raise
             kind = RepeatableError if connection.is_gone(error) else StoreError

@@ -37,7 +37,8 @@ class ScanLeases(SharesDatabase):
         """See `MediaStateStore`. `owner` is kept for people; the same owner is refused like any other."""
         now, boot = self.clock.boot_ns(), self.clock.boot_id()
         values = (source_id, owner, boot, now + lease_ns, now)
-        rows = self.database.run(lambda: self.database.execute(_ACQUIRE, values))
+        # Synced: a token that the server forgot would be given to a second scanner, beside the first.
+        rows = self.database.run(lambda: self.database.execute(_ACQUIRE, values), durable=True)
         return ScanLease(source_id, rows[0][0]) if rows else None
 
     def extend_scan(self, lease: ScanLease, *, lease_ns: int) -> bool:

@@ -48,6 +48,15 @@ class PostgresTaskClaim(TaskClaim):
         with self._token_lock:
             self._last_token = max(self._last_token, token)
 
+    def least_token(self, now_ns: int) -> int:
+        """The time, or what follows the last one.
+
+        A server that loses power forgets the commits of the last moment, claims and tasks among them, and the worker
+        lives on. Counted from one, its token would be given out again, for that task or for another one under the same
+        number, and its settlement would be taken for the other's.
+        """
+        return max(now_ns, self._last_token + 1)
+
     @staticmethod
     def counted(pick: str) -> str:
         """The pick as it is: parameters that it does not use are left out."""

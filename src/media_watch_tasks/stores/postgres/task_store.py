@@ -72,6 +72,10 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
 
         return self._beside(work, durable=durable)
 
+    def register_worker(self, name: str = "") -> str:
+        """See `TaskStore`. It is synced: a number that the server forgot would be given to a second worker."""
+        return self.database.run_alone(lambda: self._workers.register(name), durable=True)
+
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
         return self._control.purge(selection, before_ns=before_ns)

@@ -37,18 +37,23 @@ class Transaction(AbstractContextManager[None]):
         "_durable",
         "_gate",
         "_name",
+        "_patient",
         "_pool",
         "_xid",
         "restarts",
     )
 
-    def __init__(self, pool: Pool, current: Current, *, durable: bool, gate: Gate, restarts: bool = False) -> None:
+    def __init__(
+        self, pool: Pool, current: Current, *, durable: bool, gate: Gate, restarts: bool = False, patient: bool = False
+    ) -> None:
+        """`patient`: a server that is away at the beginning is waited for."""
         self.restarts = restarts
         """Whoever began it does all of it again, alone, for an `AloneNeededError`."""
         self._pool = pool
         self._current = current
         self._durable = durable
         self._gate = gate
+        self._patient = patient
         self._depth = 0
         self._xid = ""
         self._announcement = ""
@@ -110,13 +115,22 @@ class Transaction(AbstractContextManager[None]):
             self._depth -= 1
 
     def __enter__(self) -> None:
+        try:
+            self._start()
+        except RepeatableError:
+            if not self._patient:
+                raise
+            # Nothing was done yet: a connection that was lost while nobody used it is no reason to give up.
+            self._pool.repeat(self._start, worth=lambda error: isinstance(error, RepeatableError))
+        self._current.transaction = self
+
+    def _start(self) -> None:
         self._connection: Connection = self._pool.take()
         try:
             self._do(self._begin)
         except BaseException:
             self._pool.give_back(self._connection)
             raise
-        self._current.transaction = self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -154,7 +168,7 @@ class Transaction(AbstractContextManager[None]):
             self._fail(error)
 
     def _fail(self, error: Exception) -> NoReturn:
-        broken = self._connection.is_broken()
+        broken = self._connection.is_broken_by(error)
         translated = as_store_error(error, self._name, broken=broken)
         if translated is None:
             raise error

@@ -108,6 +108,10 @@ class TaskClaim:
         self._take_back(names, lapsed)
         return voided + len(lapsed)
 
+    def least_token(self, now_ns: int) -> int:  # noqa: ARG002 - for databases that can forget a claim
+        """The token of the next claim, unless its task had a higher one."""
+        return self.last_token + 1
+
     # ---- before the choice
 
     def plan(self, names: Names, request: ClaimRequest, now_ns: int) -> ClaimPlan:
@@ -170,7 +174,7 @@ class TaskClaim:
         lease_end = clock.boot_ns() + request.lease_ns
         boot = names.boots[clock.boot_id()]
         begun = 1 if request.begin else 0
-        taking = (None, self.last_token + 1, boot, lease_end, begun, now_ns, names.version)
+        taking = (None, self.least_token(now_ns), boot, lease_end, begun, now_ns, names.version)
         if plan.take is not None:
             return execute(plan.take, (*pick, *taking))
         chosen = self._choose(plan, pick)
