@@ -48,9 +48,15 @@ def the_dead_are_not_seen(patch: Patch) -> None:
     patch.setattr(Presence, "gone", lambda *_args, **_kwargs: ())
 
 
-@killed_by(f"{PRESENCE}::test_a_restart_of_the_server_is_nobodys_death")
+@killed_by(f"{PRESENCE}::test_a_restart_of_the_server_is_nobodys_death[stopped]")
 def a_restart_kills_everybody(patch: Patch) -> None:
     patch.setattr(Presence, "session", property(lambda _self: ""))
+
+
+@killed_by(f"{PRESENCE}::test_a_restart_of_the_server_is_nobodys_death[crashed]")
+def a_crash_of_the_server_kills_everybody(patch: Patch) -> None:
+    session: Any = vars(Presence)["session"]
+    patch.setattr(Presence, "session", property(lambda presence: session.fget(presence).partition("/")[0]))
 
 
 @killed_by(f"{PRESENCE}::test_a_worker_that_was_cut_off_is_refused")
