@@ -48,9 +48,15 @@ def the_dead_are_not_seen(patch: Patch) -> None:
     patch.setattr(Presence, "gone", lambda *_args, **_kwargs: ())
 
 
-@killed_by(f"{PRESENCE}::test_a_restart_of_the_server_is_nobodys_death")
+@killed_by(f"{PRESENCE}::test_a_restart_of_the_server_is_nobodys_death[stopped]")
 def a_restart_kills_everybody(patch: Patch) -> None:
     patch.setattr(Presence, "session", property(lambda _self: ""))
+
+
+@killed_by(f"{PRESENCE}::test_a_restart_of_the_server_is_nobodys_death[crashed]")
+def a_crash_of_the_server_kills_everybody(patch: Patch) -> None:
+    session: Any = vars(Presence)["session"]
+    patch.setattr(Presence, "session", property(lambda presence: session.fget(presence).partition("/")[0]))
 
 
 @killed_by(f"{PRESENCE}::test_a_worker_that_was_cut_off_is_refused")
@@ -116,7 +122,7 @@ def settlements_lock_nothing(patch: Patch) -> None:
 @killed_by(f"{HELD_OPEN}::test_the_second_settlement_of_a_claim_waits_for_the_first_and_is_void[delivered]")
 def deliveries_go_by_the_task_alone(patch: Patch) -> None:
     for name in ("_DELIVER_SIMPLY", "_DELIVER_EACH"):
-        statement = _without(getattr(task_settle, name), " AND task.token = claim.token AND task.phase = 4")
+        statement = _without(getattr(task_settle, name), " AND task.token = claim.token AND task.phase + 0 = 4")
         patch.setattr(task_settle, name, statement)
 
 
@@ -155,8 +161,14 @@ def tokens_are_counted(patch: Patch) -> None:
     f"{LOST}::test_only_what_was_synced_outlives_a_power_cut[True]",
 )
 def what_can_be_repeated_is_not_synced(patch: Patch) -> None:
-    run = Database.run
-    patch.setattr(Database, "run", lambda database, work, gate=Gate.NONE, **_durable: run(database, work, gate=gate))
+    repeated = Database._repeated
+
+    def unsynced(
+        database: Database, work: Callable[[], object], *, gate: Gate, restarts: bool, **_durable: bool
+    ) -> object:
+        return repeated(database, work, durable=False, gate=gate, restarts=restarts)
+
+    patch.setattr(Database, "_repeated", unsynced)
 
 
 @killed_by(f"{LOST}::test_a_server_that_dies_while_a_statement_waits_is_waited_for")

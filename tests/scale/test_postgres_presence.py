@@ -145,6 +145,18 @@ def test_a_worker_that_was_cut_off_is_refused(postgres: PostgresServer, schema: 
             assert connection.execute(SESSIONS, (number,)).fetchone() == (2,), "its lock is held again"
 
 
+def test_a_second_worker_is_registered_where_the_connection_of_the_first_was_lost(
+    stores: PostgresStores, postgres: PostgresServer, schema: str
+) -> None:
+    first = stores.tasks.register_worker("first")
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        rows = connection.execute(END_FIRST_WORKERS_SESSION, (lock_class("worker", schema) % 2**32,)).fetchall()
+    assert rows == [(True,)], "the fault has struck"
+    second = stores.tasks.register_worker("second")
+    number = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = ?::bigint::oid"
+    assert stores.database.execute(number, (lock_class("worker", schema) % 2**32,)) == [(2,)], f"{first}, {second}"
+
+
 def test_the_servers_clock_decides(stores: PostgresStores) -> None:
     local = FakeClock()
     clock = ServerClock(stores.database, local=local, ask_every_ns=10 * 10**9)

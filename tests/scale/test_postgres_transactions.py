@@ -195,6 +195,25 @@ def test_a_block_whose_connection_is_lost_within_leaves_nothing(database: Databa
     assert names(database) == []
 
 
+@pytest.mark.parametrize("where", ["pg_backend_pid", "advisory"])
+def test_stores_are_opened_although_a_connection_is_lost_meanwhile(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    command = Connection.command
+    lost: list[str] = []
+
+    def lose(connection: Connection, sql: str) -> str | None:
+        if where in sql and not lost:
+            lost.append(sql)
+            end_sessions(postgres)
+        return command(connection, sql)
+
+    monkeypatch.setattr(Connection, "command", lose)
+    with PostgresStores(postgres.dsn, schema=postgres.new_schema()) as stores:
+        assert stores.tasks.register_worker()
+    assert len(lost) == 1, "the fault has struck"
+
+
 def test_a_restart_of_the_server_is_waited_for() -> None:
     with PostgresServer() as server, Database(server.dsn, schema="t") as database:
         migrate(database)

@@ -17,7 +17,7 @@ from media_watch_tasks.clock import NANOSECONDS, Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
-from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error, unreachable
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
@@ -77,9 +77,16 @@ class Database:
 
     def refuse_pooler(self) -> None:
         """Raise `ConfigurationError` where a transaction pooler stands between this and the server."""
+        self._pool.repeat(self._refuse_pooler, worth=lambda error: isinstance(error, RepeatableError))
+
+    def _refuse_pooler(self) -> None:
         first, second = self._pool.take(), self._pool.take()
         try:
             refuse_transaction_pooler(first, second)
+        except Exception as error:
+            if first.is_gone(error) or second.is_gone(error):
+                raise unreachable(error, self.name) from error
+            raise
         finally:
             self._pool.give_back(second)
             self._pool.give_back(first)

@@ -32,6 +32,7 @@ class PostgresTaskWorkers(WorkerRecords):
         execute = self._database.execute
         worker_id = uuid.uuid4().hex
         number = execute(_REGISTER, (worker_id, name, self._core.clock.now_ns()))[0][0]
+        self.come_back()  # the connection of the others' locks may be lost, which this one's is taken on
         self._presence.hold(number)
         execute(_SESSION, (self._presence.session, numbers([number])))
         # Now that there is a lock of this server's run, those of the others can be judged.
