@@ -7,7 +7,6 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from delivery_progress import delivery_progress
 from sample_media import make_clip
 
 from media_watch_tasks import (
@@ -21,6 +20,7 @@ from media_watch_tasks import (
     UploadContext,
     UploadReceipt,
 )
+from media_watch_tasks.cli.progress import delivery_progress
 
 
 class SlowUploader(AsyncUploader):

@@ -6,7 +6,6 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from delivery_progress import delivery_progress
 from sample_media import make_clip
 
 from media_watch_tasks import (
@@ -17,6 +16,7 @@ from media_watch_tasks import (
     TaskManager,
     TaskManagerOptions,
 )
+from media_watch_tasks.cli.progress import delivery_progress
 
 
 def main(folder: Path) -> None:

@@ -8,7 +8,6 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from delivery_progress import delivery_progress
 from sample_media import make_clip
 
 from media_watch_tasks import (
@@ -22,6 +21,7 @@ from media_watch_tasks import (
     Uploader,
     UploadReceipt,
 )
+from media_watch_tasks.cli.progress import delivery_progress
 
 
 class KeyedFolder(Uploader):

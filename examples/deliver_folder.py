@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from delivery_progress import delivery_progress
 from local_receiver import local_receiver
 from sample_media import make_clip
 
 from media_watch_tasks import LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager, TaskManagerOptions
 from media_watch_tasks.abc import Uploader
+from media_watch_tasks.cli.progress import delivery_progress
 
 OPTIONS = TaskManagerOptions(first_scan="enqueue")
 AT_ONCE = TaskManagerOptions(first_scan="enqueue", settle_for=timedelta(0))

@@ -13,7 +13,6 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
-from delivery_progress import delivery_progress
 from sample_media import make_clip
 
 from media_watch_tasks import (
@@ -25,6 +24,7 @@ from media_watch_tasks import (
     TaskManager,
     TaskManagerOptions,
 )
+from media_watch_tasks.cli.progress import delivery_progress
 
 
 def watch(source: Path, dest: Path, database: Path, every: timedelta, options: TaskManagerOptions) -> None:

@@ -12,7 +12,6 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from delivery_progress import delivery_progress
 from sample_media import arrive, make_clip
 
 from media_watch_tasks import (
@@ -23,6 +22,7 @@ from media_watch_tasks import (
     TaskManager,
     TaskManagerOptions,
 )
+from media_watch_tasks.cli.progress import delivery_progress
 
 
 def deliver(source: Path, dest: Path, database: Path, *, demo: bool = False) -> None:

@@ -14,10 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import boto3
-from delivery_progress import delivery_progress
 from sample_media import make_clip
 
 from media_watch_tasks import LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager, TaskManagerOptions
+from media_watch_tasks.cli.progress import delivery_progress
 from media_watch_tasks.spool import PendingStore
 from media_watch_tasks.testing.s3 import StrictS3
 from media_watch_tasks.uploaders import S3Uploader

@@ -35,7 +35,7 @@ HEAVY = frozenset({"asyncio", "ctypes", "http", "multiprocessing", "unittest", "
 
 # extra -> what fails without it, as an expression over the names of a module; None: no part of the package uses it yet.
 NEEDS_EXTRA: Mapping[str, tuple[str, str] | None] = {
-    "cli": None,
+    "cli": (f"{PACKAGE}.cli.progress", "delivery_progress(None).__enter__()"),
     "firestore": (f"{PACKAGE}.firestore", "FirestoreUploader(project='archive')"),
     "http": (f"{PACKAGE}.http", "new_client()"),
     "huey": (f"{PACKAGE}.schedulers", "HueyScheduler(None, __import__('datetime').timedelta(minutes=15))"),

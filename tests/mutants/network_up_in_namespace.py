@@ -9,22 +9,15 @@ import errno
 from collections.abc import Callable
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.constraints import network, routes
 
 TESTS = "tests/integration/constraints/network_up_in_namespace.py"
 
-Mutant = Callable[[pytest.MonkeyPatch], None]
 Kill = Callable[[Mutant, str], None]
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by("TestNetworkUp::test_it_follows_its_surroundings_both_ways", "test_a_pulled_cable_is_named")
@@ -67,8 +60,6 @@ def takes_every_way_for_passable_where_netlink_is_forbidden(patch: pytest.Monkey
     patch.setattr(routes, "_connect", lambda _address: None)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_network_is_found_out(assert_killed: Kill, mutant: Mutant, test: str) -> None:
     assert_killed(mutant, f"{TESTS}::{test}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.clock import to_ns
 from media_watch_tasks.constraints import _psutil, condition, free_disk, look, power, time_window, unmetered, windows
@@ -29,17 +30,9 @@ UNMETERED = "tests/unit/test_constraints_unmetered.py"
 LOOK = "tests/unit/test_constraints_look.py"
 MANAGER = "tests/contracts/manager/test_manager_constraints.py"
 
-Mutant = Callable[[pytest.MonkeyPatch], None]
 Kill = Callable[[Mutant, str], None]
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 # Windows of time
@@ -567,8 +560,6 @@ def runs_in_circles_while_tasks_are_blocked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(forever, "_nap", nap)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1].partition('::')[2]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_constraint_is_found_out(assert_killed: Kill, mutant: Mutant, test: str) -> None:
     assert_killed(mutant, test)

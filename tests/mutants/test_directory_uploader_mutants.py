@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.abc import UploadContext
 from media_watch_tasks.errors import AssetChanged
@@ -26,18 +27,10 @@ TARGETS = "tests/integration/directory/test_directory_targets.py::"
 NAMES = "tests/integration/directory/test_directory_names.py::"
 LEFTOVERS = "tests/integration/directory/test_directory_leftovers.py::"
 FAULTS = "tests/integration/directory/test_directory_faults.py::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
 Take = Callable[[memoryview], object]
 
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 def _overwrite(folder_fd: int, temporary: bytes, name: bytes) -> None:
@@ -344,9 +337,7 @@ def never_sweeps(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TemporaryFiles, "sweep", lambda *_, **__: 0)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1].rpartition(':')[2]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_folder_uploader_is_found_out(
     assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.mutants.registered import Mutants
 
 pytest.importorskip("google.cloud.firestore", reason="the extra firestore is not installed")
 
@@ -29,15 +30,8 @@ from media_watch_tasks.stores.sqlite.media_state_store import SqliteMediaStateSt
 
 Patch = pytest.MonkeyPatch
 Kill = Callable[[Callable[[Patch], None], str], None]
-MUTANTS: list[tuple[Callable[[Patch], None], str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    def register(mutant: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by("sync.py::test_nothing_counts_as_gone_before_a_scan_was_complete")
@@ -310,8 +304,6 @@ def _one_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_one_emulator")
 @pytest.mark.xdist_group("firestore mutants")
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_catalog_is_found_out(mutant: Callable[[Patch], None], test: str, assert_killed: Kill) -> None:
     assert_killed(mutant, f"tests/firestore/test_firestore_{test}")

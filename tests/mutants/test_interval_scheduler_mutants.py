@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.abc import Job
 from media_watch_tasks.cancellation import CancelToken
@@ -16,17 +17,9 @@ from media_watch_tasks.testing.clock import FakeClock
 
 CONTRACT = "tests/contracts/test_interval_scheduler.py::TestIntervalScheduler::"
 GRID = "tests/unit/test_interval_scheduler_grid.py::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
 
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by(CONTRACT + "test_runs_never_overlap")
@@ -138,9 +131,7 @@ def goes_by_the_wall_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(IntervalScheduler, "_follow_the_grid", follow)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1].rpartition(':')[2]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_scheduler_is_found_out(
     assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str
 ) -> None:

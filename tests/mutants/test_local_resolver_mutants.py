@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import attrs
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError, SourceOfflineError, TransientError
@@ -21,19 +22,11 @@ from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.metadata import MediaMetadata
 
 SUITE = "tests/contracts/test_local_resolver.py::TestLocalMediaResolver::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
 Kill = Callable[[Mutant, str], None]
 Stat = Callable[[LocalMediaResolver, Sequence[MediaAsset]], Sequence[AssetStat | None]]
 
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 def _wrap_stat(
@@ -319,8 +312,6 @@ def gives_another_asset(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalMediaResolver, "resolve_for_upload", resolve)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_resolver_is_found_out(assert_killed: Kill, mutant: Mutant, test: str) -> None:
     assert_killed(mutant, SUITE + test)

@@ -10,6 +10,7 @@ from functools import partial
 
 import attrs
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import NANOSECONDS, to_ns
@@ -26,22 +27,14 @@ from media_watch_tasks.model.scans import AssetRow, DirectoryStamp, KnownDirecto
 from media_watch_tasks.scanning import MediaFilter, Position, Resume, checkpoints
 
 SUITE = "tests/contracts/test_local_scanner.py::TestLocalMediaScanner::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
 Kill = Callable[[Mutant, str], None]
 Pages = Iterator[ScanPage]
 Found = list[os.stat_result]
 Failures = list[OSError]
 Rows = tuple[tuple[AssetRow, ...], tuple[int, ...]]
 
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 def _wrap_scan(patch: pytest.MonkeyPatch, wrong: Callable[..., Pages]) -> None:
@@ -377,8 +370,6 @@ def counts_the_time_of_the_root_as_identity(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalMediaScanner, "identify", identify)
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_scanner_is_found_out(assert_killed: Kill, mutant: Mutant, test: str) -> None:
     assert_killed(mutant, SUITE + test)

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from media_watch_tasks.local import LocalMediaScanner
 from media_watch_tasks.manager import (
     absence,
     after_upload,
@@ -23,9 +24,11 @@ from media_watch_tasks.manager import (
 )
 from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.core import ManagerCore
+from media_watch_tasks.manager.destinations import Destinations
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.listings import Listings
 from media_watch_tasks.manager.scanning import Scanning
+from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.settlements import Failed
 from media_watch_tasks.model.sources import BaselineState, KnownListing
 from media_watch_tasks.model.uploads import UploadReceipt
@@ -44,6 +47,20 @@ def killed_by(test: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch]
         return mutate
 
     return register
+
+
+@killed_by("test_manager_watched_destination.py::test_a_destination_in_the_watched_folder_is_refused")
+def files_are_delivered_to_where_they_are_found_again(patch: Patch) -> None:
+    patch.setattr(Destinations, "refuse_watched", lambda *_: None)
+
+
+@killed_by("test_manager_watched_destination.py::test_a_filter_of_files_hides_no_folder")
+def a_folder_is_judged_by_one_file_in_it(patch: Patch) -> None:
+    def leaves_out(scanner: LocalMediaScanner, directory: bytes) -> bool:
+        probe = MediaAsset(scanner.source_id, directory + b"/clip.mp4", 1, 0)
+        return not scanner.was_visible(scanner.filter_spec, probe)
+
+    patch.setattr(LocalMediaScanner, "leaves_out", leaves_out)
 
 
 @killed_by("test_manager_delivery.py::test_half_written_file_is_not_sent")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.mutants.registered import Mutants
 
 from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.stores.postgres import permits as postgres_permits
@@ -25,15 +26,8 @@ POSTGRES = "tests/contracts/test_scale_permits_postgres.py::TestPostgresPermits"
 LIMIT = "tests/uploaders/test_uploaders_shared_limit.py"
 Mutate = Callable[[pytest.MonkeyPatch], None]
 
-MUTANTS: list[tuple[Mutate, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutate], Mutate]:
-    def register(mutate: Mutate) -> Mutate:
-        MUTANTS.extend((mutate, test) for test in tests)
-        return mutate
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 @killed_by(f"{SQLITE}::test_no_more_places_are_taken_than_there_are", f"{SQLITE}::test_names_do_not_mix")
@@ -147,8 +141,8 @@ def counts_the_rate_for_itself(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqlitePermits, "take_turn", take_turn)
 
 
-@pytest.mark.parametrize(("mutate", "test"), MUTANTS, ids=lambda value: getattr(value, "__name__", "by"))
+@MUTANTS.each()
 def test_wrong_permits_are_found_out(
-    mutate: Mutate, test: str, assert_killed: Callable[[Mutate, str], None]
+    mutant: Mutate, test: str, assert_killed: Callable[[Mutate, str], None]
 ) -> None:  # fmt: skip
-    assert_killed(mutate, test)
+    assert_killed(mutant, test)

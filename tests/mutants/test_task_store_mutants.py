@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
+from tests.mutants.registered import Mutants
 
 from media_watch_tasks.model.identity import split
 from media_watch_tasks.model.settlements import Delivered, Released, ReservationState
@@ -25,17 +26,8 @@ SUITE = "tests/contracts/test_task_store_memory.py::TestMemoryTaskStore"
 Patch = pytest.MonkeyPatch
 Mutate = Callable[[Patch], None]
 
-MUTANTS: list[Any] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutate], Mutate]:
-    """Names the tests of the suite that find the mutant out."""
-
-    def register(mutate: Mutate) -> Mutate:
-        MUTANTS.extend(pytest.param(mutate, test, id=f"{mutate.__name__}-{test}") for test in tests)
-        return mutate
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 def _wrap(patch: Patch, owner: object, name: str, around: Callable[..., Any]) -> None:
@@ -893,6 +885,6 @@ def held_tasks_wait_for_a_worker(patch: Patch) -> None:
     patch.setattr(task_sequel, "activity", activity)
 
 
-@pytest.mark.parametrize(("mutate", "test"), MUTANTS)
-def test_a_wrong_queue_is_found_out(mutate: Mutate, test: str, assert_killed: Callable[[Mutate, str], None]) -> None:
-    assert_killed(mutate, f"{SUITE}::{test}")
+@MUTANTS.each()
+def test_a_wrong_queue_is_found_out(mutant: Mutate, test: str, assert_killed: Callable[[Mutate, str], None]) -> None:
+    assert_killed(mutant, f"{SUITE}::{test}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.abc import BatchItem, UploadContext, Uploader
 from media_watch_tasks.cancellation import CancelToken
@@ -29,18 +30,10 @@ RESUMABLE = FAKES + "TestResumableFakeUploader::"
 BATCH = FAKES + "TestFakeBatchUploader::"
 LOOP = "tests/unit/test_async_uploader_loop.py::"
 ALL_OF = "tests/unit/test_all_of.py::"
-Mutant = Callable[[pytest.MonkeyPatch], None]
 Deliver = Callable[[FakeUploader, ResolvedMedia, UploadContext], UploadReceipt]
 
-MUTANTS: list[tuple[Mutant, str]] = []
-
-
-def killed_by(*tests: str) -> Callable[[Mutant], Mutant]:
-    def register(mutant: Mutant) -> Mutant:
-        MUTANTS.extend((mutant, test) for test in tests)
-        return mutant
-
-    return register
+MUTANTS = Mutants()
+killed_by = MUTANTS.killed_by
 
 
 def _deliver_by(patch: pytest.MonkeyPatch, wrong: Callable[[Deliver], Deliver]) -> None:
@@ -379,8 +372,6 @@ def uploads_to_the_first_part_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AllOf, "upload", lambda self, media, context: self.parts[0].upload(media, context))
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"), [pytest.param(*each, id=f"{each[0].__name__}-{each[1].rpartition(':')[2]}") for each in MUTANTS]
-)
+@MUTANTS.each()
 def test_a_wrong_uploader_is_found_out(assert_killed: Callable[[Mutant, str], None], mutant: Mutant, test: str) -> None:
     assert_killed(mutant, test)

@@ -7,11 +7,18 @@ import socket
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from media_watch_tasks.smb import wire
+from media_watch_tasks.clock import SystemClock
+from media_watch_tasks.smb import SmbConnection, _smbprotocol, wire
+from media_watch_tasks.smb.channel import Channel
 from media_watch_tasks.smb.login import Login
+from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.statuses import Status
+from media_watch_tasks.smb.wire import ProtocolViolation
+from media_watch_tasks.testing.clock import FakeClock
 
 MIB = 1 << 20
 MAX_TRANSACT = 8 * MIB
@@ -25,6 +32,23 @@ def login(sock: socket.socket, **changes: Any) -> Login:
         "signing": None, "signing_key": None, "cipher": None, "encryption_key": None, "decryption_key": None,
     } | changes  # fmt: skip
     return Login(**settings)
+
+
+@contextmanager
+def connected(
+    kind: Callable[[socket.socket, str], Any], what: str, *, timeout: float
+) -> Iterator[tuple[Any, SmbConnection]]:
+    """A hostile server `kind(socket, what)`, and a connection whose one channel leads to it."""
+    ours, theirs = socket.socketpair()
+    channel = Channel(login(ours), crypto=_smbprotocol, timeout=timeout, clock=SystemClock())
+    connection = SmbConnection("nas", "media", username="u", password="p", clock=FakeClock())
+    connection.session._pool = ChannelPool(lambda: channel, size=1)
+    server = kind(theirs, what)
+    yield server, connection
+    channel.fail(ProtocolViolation("the test is over"))
+    ours.close()
+    theirs.close()
+    server.thread.join()
 
 
 def framed(frame: bytes) -> bytes:

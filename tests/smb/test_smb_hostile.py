@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.smb.hostile_servers import MAX_TRANSACT, EndlessServer, entry, framed, login
+from tests.smb.hostile_servers import MAX_TRANSACT, EndlessServer, connected, entry, framed, login
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import SystemClock
@@ -245,16 +245,8 @@ def test_a_directory_with_such_a_name_is_a_problem_and_none_of_it_is_used(
 @pytest.fixture
 def endless(request: pytest.FixtureRequest) -> Iterator[tuple[EndlessServer, SmbConnection]]:
     """A server of the kind that the test asks for, and a connection to it."""
-    ours, theirs = socket.socketpair()
-    channel = Channel(login(ours), crypto=_smbprotocol, timeout=5, clock=SystemClock())
-    connection = SmbConnection("nas", "media", username="u", password="p", clock=FakeClock())
-    connection.session._pool = ChannelPool(lambda: channel, size=1)
-    server = EndlessServer(theirs, request.param)
-    yield server, connection
-    channel.fail(ProtocolViolation("the test is over"))
-    ours.close()
-    theirs.close()
-    server.thread.join()
+    with connected(EndlessServer, request.param, timeout=5) as both:
+        yield both
 
 
 def problem_of(connection: SmbConnection, **options: Options) -> tuple[str, int]:

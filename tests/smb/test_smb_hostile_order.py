@@ -15,6 +15,7 @@ from tests.smb.hostile_servers import (
     HoardingServer,
     HostileServer,
     answer,
+    connected,
     login,
 )
 
@@ -24,22 +25,13 @@ from media_watch_tasks.smb import SmbConnection, SmbMediaScanner, _smbprotocol, 
 from media_watch_tasks.smb.channel import Channel
 from media_watch_tasks.smb.pool import ChannelPool
 from media_watch_tasks.smb.wire import ProtocolViolation
-from media_watch_tasks.testing.clock import FakeClock
 
 
 @pytest.fixture
 def hoarding(request: pytest.FixtureRequest) -> Iterator[tuple[HoardingServer, SmbConnection]]:
     """A server of the kind that the test asks for, and a connection to it."""
-    ours, theirs = socket.socketpair()
-    channel = Channel(login(ours), crypto=_smbprotocol, timeout=30, clock=SystemClock())
-    connection = SmbConnection("nas", "media", username="u", password="p", clock=FakeClock())
-    connection.session._pool = ChannelPool(lambda: channel, size=1)
-    server = HoardingServer(theirs, request.param)
-    yield server, connection
-    channel.fail(ProtocolViolation("the test is over"))
-    ours.close()
-    theirs.close()
-    server.thread.join()
+    with connected(HoardingServer, request.param, timeout=30) as both:
+        yield both
 
 
 @pytest.mark.parametrize("hoarding", ["order", "parts"], indirect=True)

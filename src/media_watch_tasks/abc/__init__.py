@@ -8,7 +8,7 @@ from media_watch_tasks.abc.payloads import KeepPayloads, KeptPayload, PayloadSto
 from media_watch_tasks.abc.permits import Permits
 from media_watch_tasks.abc.prober import DescribesMedia, MediaProber
 from media_watch_tasks.abc.resolver import MediaResolver
-from media_watch_tasks.abc.scanner import Filters, MediaScanner
+from media_watch_tasks.abc.scanner import Filters, LocalSource, MediaScanner
 from media_watch_tasks.abc.scheduler import Job, Scheduler
 from media_watch_tasks.abc.stores import KeepsTime, MediaStateStore, Reservation, SharedTransaction, TaskStore
 from media_watch_tasks.abc.uploader import (
@@ -46,6 +46,7 @@ __all__ = [
     "KeepsTime",
     "KeptPayload",
     "LocalDestination",
+    "LocalSource",
     "MediaProber",
     "MediaResolver",
     "MediaScanner",

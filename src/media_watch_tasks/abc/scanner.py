@@ -10,7 +10,7 @@ from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
 from media_watch_tasks.model.scans import KnownDirectories, ScanPage
 
-__all__ = ["Filters", "MediaScanner"]
+__all__ = ["Filters", "LocalSource", "MediaScanner"]
 
 
 class MediaScanner(ABC):
@@ -79,3 +79,16 @@ class Filters(ABC):
     @abstractmethod
     def was_visible(self, spec: str, asset: MediaAsset) -> bool:
         """True if the filter of that earlier spec would have let this asset through."""
+
+    @abstractmethod
+    def leaves_out(self, directory: bytes) -> bool:
+        """True if scans do not look into this folder, given by its path below the root: nothing in it is ever found."""
+
+
+class LocalSource(ABC):
+    """Capability of a scanner whose source is a folder of this machine: no destination may lie in its sight."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> bytes:
+        """The absolute path of the root."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 
-from media_watch_tasks.abc.scanner import Filters, MediaScanner
+from media_watch_tasks.abc.scanner import Filters, LocalSource, MediaScanner
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import ConfigurationError, SourceOfflineError
 from media_watch_tasks.local.confined import READ, is_well_formed, open_below
@@ -29,7 +29,7 @@ _LARGEST_MARKER = 65_536
 _LINKS_FOLLOWED = "links followed; "
 
 
-class LocalMediaScanner(MediaScanner, Filters):
+class LocalMediaScanner(MediaScanner, Filters, LocalSource):
     """Scans a folder and all below it. Nothing is opened before the first scan, so the folder may be offline then.
 
     The root itself may be a link; links below it are followed only with `follow_symlinks`, never out of the root and
@@ -72,6 +72,15 @@ class LocalMediaScanner(MediaScanner, Filters):
     def source_id(self) -> str:
         """The name of the place."""
         return self._source_id
+
+    @property
+    def folder(self) -> bytes:
+        """The absolute path of the root."""
+        return self._root.path
+
+    def leaves_out(self, directory: bytes) -> bool:
+        """True if the filter leaves this folder, or one above it, unlisted."""
+        return not self._filter.lists(directory)
 
     @property
     def filter_spec(self) -> str:

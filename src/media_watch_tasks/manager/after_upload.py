@@ -73,8 +73,7 @@ class AfterUpload:
         scanner = self._core.scanner
         if folder is None or not isinstance(scanner, Filters):
             return
-        probe = MediaAsset(self._core.source_id, join(folder, b"clip.mp4"), 1, 0)
-        if scanner.was_visible(scanner.filter_spec, probe):
+        if not scanner.leaves_out(folder):
             raise ConfigurationError(
                 f"delivered files would go to {display_text(folder)!r}, which the scanner lists: they would be found as"
                 " new ones. Choose a folder that its filter leaves out (a name with a dot in front), or exclude it"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from media_watch_tasks.abc.uploader import BatchUploader, FansOut, Uploader
+from media_watch_tasks.abc.scanner import Filters, LocalSource, MediaScanner
+from media_watch_tasks.abc.uploader import BatchUploader, FansOut, LocalDestination, Uploader
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.values import Value
@@ -25,6 +26,15 @@ class Destinations:
             if route in self._by_route:
                 raise ConfigurationError(f"two uploaders have the destination id {route.destination_id!r}")
             self._by_route[route] = part
+
+    def refuse_watched(self, scanner: MediaScanner) -> None:
+        """Raise `ConfigurationError` if files would go to where this scanner finds them: they would go on for ever."""
+        if not isinstance(scanner, LocalSource):
+            return
+        excluded = scanner.leaves_out if isinstance(scanner, Filters) else None
+        for part in self._by_route.values():
+            if isinstance(part, LocalDestination):
+                part.refuse_watched(scanner.folder, excluded=excluded)
 
     @property
     def routes(self) -> tuple[Route, ...]:

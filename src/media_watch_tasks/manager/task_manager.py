@@ -93,8 +93,9 @@ class TaskManager:
                 kept.
 
         Raises:
-            ConfigurationError: scanner and resolver are of different sources, two destinations have one id, or the
-                source was run with another destination and the options do not say what to do about it.
+            ConfigurationError: scanner and resolver are of different sources, two destinations have one id, a
+                destination lies in the folder that is watched (and is not excluded from the scan), or the source was
+                run with another destination and the options do not say what to do about it.
         """
         if media_scanner.source_id != media_resolver.source_id:
             raise ConfigurationError(
@@ -106,12 +107,14 @@ class TaskManager:
         unknown = sorted(set(chosen.constraints) - known)
         if unknown:
             raise ConfigurationError(f"the options ask for the constraints {unknown}, which were not given")
+        destinations = Destinations(media_scanner.source_id, uploader)
+        destinations.refuse_watched(media_scanner)
         self._core = ManagerCore(
             scanner=media_scanner,
             resolver=media_resolver,
             media_state=media_state_store,
             tasks=task_store,
-            destinations=Destinations(media_scanner.source_id, uploader),
+            destinations=destinations,
             options=chosen,
             clock=clock or (task_store.clock if isinstance(task_store, KeepsTime) else SystemClock()),
             constraints=constraints,
@@ -326,14 +329,14 @@ class TaskManager:
 
         Nothing of it is claimed, and what runs is released within seconds. `until` (aware) ends it by itself.
         """
-        scope, value = _party(tag=tag, source=source, destination=destination)
+        scope, value = PauseScope.party(tag=tag, source=source, destination=destination)
         return self._control.pause(scope, value, until=until, reason=reason)
 
     def resume(
         self, *, tag: str | None = None, source: str | None = None, destination: str | None = None
     ) -> bool:  # fmt: skip
         """End the pause that the same arguments made; False if there was none."""
-        scope, value = _party(tag=tag, source=source, destination=destination)
+        scope, value = PauseScope.party(tag=tag, source=source, destination=destination)
         ended = self._control.resume(scope, value)
         self._processing.wake()
         return ended
@@ -408,18 +411,3 @@ class TaskManager:
             return call()
         finally:
             self._core.notifier.flush()
-
-
-def _party(*, tag: str | None, source: str | None, destination: str | None) -> tuple[PauseScope, str]:
-    given = [
-        (scope, value)
-        for scope, value in (
-            (PauseScope.TAG, tag),
-            (PauseScope.SOURCE, source),
-            (PauseScope.DESTINATION, destination),
-        )
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ConfigurationError("name one of tag, source and destination")
-    return given[0] if given else (PauseScope.ALL, "")

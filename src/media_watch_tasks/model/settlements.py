@@ -8,6 +8,7 @@ from enum import StrEnum
 import attrs
 
 from media_watch_tasks.clock import from_ns
+from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.identity import Fingerprint
 from media_watch_tasks.model.tasks import Claim, ClaimRef, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
@@ -108,6 +109,19 @@ class PauseScope(StrEnum):
     TAG = "tag"
     SOURCE = "source"
     DESTINATION = "destination"
+
+    @classmethod
+    def party(cls, *, tag: str | None, source: str | None, destination: str | None) -> tuple[PauseScope, str]:
+        """The scope and value that one of the arguments names; `ALL` if none is given.
+
+        Raises:
+            ConfigurationError: more than one is given.
+        """
+        named = {cls.TAG: tag, cls.SOURCE: source, cls.DESTINATION: destination}
+        given = [(scope, value) for scope, value in named.items() if value is not None]
+        if len(given) > 1:
+            raise ConfigurationError("name one of tag, source and destination")
+        return given[0] if given else (cls.ALL, "")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -135,13 +135,17 @@ class MediaFilter(Value):
 
     def admits(self, path: bytes, size: int) -> bool:
         """True if a file is listed: its own name and path, and every folder above it, are judged."""
-        directory = b""
-        *folders, name = path.split(b"/")
-        for folder in folders:
-            if not self.directories(directory, (folder,)):
+        directory, name = identity.split(path)
+        return self.lists(directory) and self.admits_size(size) and bool(self.files(directory, (name,)))
+
+    def lists(self, directory: bytes) -> bool:
+        """True if a folder is listed, by its path below the root: it and every folder above it are judged."""
+        above = b""
+        for name in directory.split(b"/") if directory else ():
+            if not self.directories(above, (name,)):
                 return False
-            directory = identity.join(directory, folder)
-        return self.admits_size(size) and bool(self.files(directory, (name,)))
+            above = identity.join(above, name)
+        return True
 
     @property
     def spec(self) -> str:

@@ -96,6 +96,10 @@ class SmbMediaScanner(MediaScanner, Filters):
         """The filter as text."""
         return self._filter.spec
 
+    def leaves_out(self, directory: bytes) -> bool:
+        """True if the filter leaves this folder, or one above it, unlisted."""
+        return not self._filter.lists(directory)
+
     def was_visible(self, spec: str, asset: MediaAsset) -> bool:
         """True if the filter of that earlier spec would have let this asset through."""
         if self._earlier[0] != spec:

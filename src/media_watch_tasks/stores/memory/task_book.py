@@ -181,13 +181,20 @@ class TaskBook:
             row.attempts -= 1
         self.back(row, due_ns=row.due_ns if due_ns is None else due_ns, wait=wait)
 
-    def apply_pauses(self) -> None:
-        """Forget the pauses that have ended by themselves, and put every waiting task where the tags say now."""
+    def apply_pauses(self, *, let_go: bool = False) -> None:
+        """Forget the pauses that have ended by themselves, and put every waiting task where the tags say now.
+
+        Held tasks are looked at when a pause has ended, or `let_go` says so: until then nothing depends on their time.
+        """
         now = self.now_ns
-        for pause in self.pauses.past(now):
+        past = self.pauses.past(now)
+        for pause in past:
             self.pauses.remove(pause.scope, pause.value)
+        let_go = let_go or bool(past)
         held = self.pauses.held_tags(now)
         for row in self.rows.values():
+            if row.phase is Phase.HELD and not let_go:
+                continue
             if row.phase is Phase.HELD or (row.phase in {Phase.READY, Phase.WAITING} and row.tags & held):
                 self.place(row, due_ns=row.due_ns, wait=row.wait)
 

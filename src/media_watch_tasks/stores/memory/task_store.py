@@ -270,7 +270,7 @@ class MemoryTaskStore(TaskStore):
         with self._lock:
             self._book.apply_pauses()
             ended = self._book.pauses.remove(scope, value)
-            self._book.apply_pauses()
+            self._book.apply_pauses(let_go=scope is PauseScope.TAG)
             return ended is not None
 
     def pauses(self) -> Sequence[Pause]:

@@ -5,12 +5,6 @@ from __future__ import annotations
 from typing import Self
 
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.stores.postgres.database import Database
-from media_watch_tasks.stores.postgres.media_state_store import PostgresMediaStateStore
-from media_watch_tasks.stores.postgres.migrations import migrate
-from media_watch_tasks.stores.postgres.permits import PostgresPermits
-from media_watch_tasks.stores.postgres.server_clock import ServerClock
-from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 
 __all__ = ["PostgresStores"]
 
@@ -39,6 +33,14 @@ class PostgresStores:
                 database does not keep UTF-8, or the connection goes through a transaction pooler.
             MissingDependencyError: psycopg is not installed.
         """
+        # A program that uses no PostgreSQL does not load what works on it.
+        from media_watch_tasks.stores.postgres.database import Database  # noqa: PLC0415
+        from media_watch_tasks.stores.postgres.media_state_store import PostgresMediaStateStore  # noqa: PLC0415
+        from media_watch_tasks.stores.postgres.migrations import migrate  # noqa: PLC0415
+        from media_watch_tasks.stores.postgres.permits import PostgresPermits  # noqa: PLC0415
+        from media_watch_tasks.stores.postgres.server_clock import ServerClock  # noqa: PLC0415
+        from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore  # noqa: PLC0415
+
         self.database = Database(dsn, schema=schema)
         try:
             self.database.refuse_pooler()

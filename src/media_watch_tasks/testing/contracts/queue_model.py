@@ -422,13 +422,19 @@ class QueueModel(TaskStore):
 
     def pause(self, pause: Pause) -> None:
         """Set or replace it."""
+        if pause.scope is PauseScope.TAG:
+            self.jobs.notice_due_of({pause.value}, but_of=self.jobs.paused_tags())
         self.jobs.pauses[pause.scope, pause.value] = pause
         self.jobs.look()
 
     def resume(self, scope: PauseScope, value: str = "") -> bool:
         """Forget it."""
         self.jobs.look()
-        return self.jobs.pauses.pop((scope, value), None) is not None
+        held = self.jobs.paused_tags()
+        found = self.jobs.pauses.pop((scope, value), None)
+        if found is not None and scope is PauseScope.TAG:
+            self.jobs.notice_due_of(held)
+        return found is not None
 
     def pauses(self) -> Sequence[Pause]:
         """All that still count."""

@@ -7,6 +7,7 @@ found out anew at every look. So there is no place in which the model could forg
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Any
 
@@ -116,13 +117,25 @@ class Jobs:
         return self.clock.now_ns()
 
     def look(self) -> None:
-        """Notice what time has done: pauses that ended are forgotten, and a held task that is due waits no more."""
-        for name, pause in list(self.pauses.items()):
-            counts_rounds = pause.automatic and pause.scope in _PARTIES
-            if not self.in_force(pause) and not counts_rounds:
-                del self.pauses[name]
-        for job in self.all.values():
-            if self.place(job) is Place.HELD:
+        """Notice what time has done: pauses that ended are forgotten, and what they held is let go."""
+        ended = {
+            name: pause
+            for name, pause in self.pauses.items()
+            if not self.in_force(pause) and not (pause.automatic and pause.scope in _PARTIES)
+        }
+        if ended:
+            self.notice_due_of(self.paused_tags() | {value for scope, value in ended if scope is PauseScope.TAG})
+        for name in ended:
+            del self.pauses[name]
+
+    def notice_due_of(self, tags: AbstractSet[str], *, but_of: AbstractSet[str] = frozenset()) -> None:
+        """Notice which tasks of these tags, and of none of the others, are due.
+
+        It happens when they begin and cease to be held: nobody looks at what is held meanwhile.
+        """
+        for job in self.live():
+            of_tags = not job.wish.tags.isdisjoint(tags) and job.wish.tags.isdisjoint(but_of)
+            if of_tags and job.hold is None and self.running(job.asset) is None:
                 self.notice_due(job)
 
     # ---- what follows from the facts

@@ -168,6 +168,14 @@ class ScannerPagesContract(SourceSuite):
             assert scanner.filter_spec == place.scanner().filter_spec  # type: ignore[attr-defined]  # the same class
             assert all(scanner.was_visible(scanner.filter_spec, asset) for asset in self.assets(place).values())
 
+    def test_no_folder_that_is_listed_is_said_to_be_left_out(self, place: Place) -> None:
+        fill(place, [*IN_ORDER, b".hidden/in it/1.mov", b"@eaDir/2.mov", b"card/.cache/3.mov"])
+        scanner = place.scanner()
+        if isinstance(scanner, Filters):
+            listed = directories_of(self.scan(place))
+            made = [*listed, b".hidden", b".hidden/in it", b"@eaDir", b"card/.cache"]
+            assert [path for path in made if scanner.leaves_out(path)] == [path for path in made if path not in listed]
+
 
 class ScannerNamesContract(SourceSuite):
     """Names are bytes, and come back as they are."""
