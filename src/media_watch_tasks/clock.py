@@ -12,7 +12,6 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 __all__ = ["NANOSECONDS", "Clock", "SystemClock", "from_ns", "to_ns"]
 
@@ -94,7 +93,8 @@ class SystemClock(Clock):
 
 def _read_boot_id() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         started = (time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) // (60 * NANOSECONDS)
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{uuid.getnode()}/{started}"))

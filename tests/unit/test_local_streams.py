@@ -13,6 +13,7 @@ import pytest
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, SourceOfflineError
 from media_watch_tasks.local import LocalMediaResolver
+from media_watch_tasks.local.stream import open_version
 from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
 
 CANCEL = CancelToken()
@@ -154,3 +155,26 @@ def test_an_empty_folder_in_the_place_of_the_root_is_no_proof_of_absence(tmp_pat
     assert None not in resolver.stat([asset], cancel=CANCEL)
     (root / "clip.mov").unlink()
     assert list(resolver.stat([asset], cancel=CANCEL)) == [None]
+
+
+def test_each_call_that_comes_to_the_end_looks_at_the_file_once(tmp_path: Path) -> None:
+    (tmp_path / "clip.mov").write_bytes(DATA)
+    looks: list[int] = []
+    descriptor = os.open(tmp_path / "clip.mov", os.O_RDONLY)
+    stream = open_version(descriptor, start=0, end=len(DATA), verify=looks.append, failed=lambda error: error)
+    with stream:
+        assert isinstance(stream, io.BufferedReader)
+        buffer = bytearray(len(DATA) + 1)
+        for expected, read in enumerate((len(DATA), 0, 0), start=1):
+            assert stream.readinto(buffer) == read
+            assert len(looks) == expected
+        # The last bytes again, from the buffer: they may be older than a change since.
+        stream.seek(-10, os.SEEK_END)
+        assert stream.read() == DATA[-10:]
+        assert len(looks) == 4
+        stream.seek(-10, os.SEEK_END)
+        assert stream.read(10) == DATA[-10:]
+        assert len(looks) == 5
+        stream.seek(-20, os.SEEK_END)
+        assert stream.read(10) == DATA[-20:-10]
+        assert len(looks) == 5

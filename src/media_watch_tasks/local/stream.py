@@ -11,7 +11,8 @@ from media_watch_tasks.errors import AssetChanged
 
 __all__ = ["open_version"]
 
-_LARGEST_BUFFER = 1 << 20
+_LARGEST_BUFFER = 1 << 18
+"""Whoever reads more at a time gets it without a copy on the way."""
 _SMALLEST_BUFFER = 1 << 13
 
 
@@ -51,6 +52,8 @@ class _VersionReader(io.RawIOBase):
         self._position = start
         self._verify = verify
         self._failed = failed
+        self.looked = False
+        """A look at the file, after its last byte had been read, found no change."""
 
     @property
     def length(self) -> int:
@@ -72,6 +75,7 @@ class _VersionReader(io.RawIOBase):
             self._verify(self._descriptor)
         except OSError as error:
             raise self._failed(error) from error
+        self.looked = True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io.BufferedReader passes
         wanted = min(len(buffer), self._end - self._position)
@@ -110,25 +114,30 @@ class _VersionStream(io.BufferedReader):
     raw: _VersionReader
 
     def read(self, size: int | None = -1, /) -> bytes:
+        self.raw.looked = False
         data = super().read(size)
         self._look_at_the_end(len(data))
         return data
 
     def read1(self, size: int = -1, /) -> bytes:
+        self.raw.looked = False
         data = super().read1(size)
         self._look_at_the_end(len(data))
         return data
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # any writable buffer
+        self.raw.looked = False
         count = super().readinto(buffer)
         self._look_at_the_end(count)
         return count
 
     def readinto1(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # any writable buffer
+        self.raw.looked = False
         count = super().readinto1(buffer)
         self._look_at_the_end(count)
         return count
 
     def _look_at_the_end(self, count: int) -> None:
-        if count and self.tell() >= self.raw.length:
+        # To have come to the end within this very call was such a look already.
+        if count and not self.raw.looked and self.tell() >= self.raw.length:
             self.raw.verify()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from media_watch_tasks.abc.constraint import Constraint
 from media_watch_tasks.abc.payloads import PayloadStore
@@ -18,35 +18,28 @@ from media_watch_tasks.abc.uploader import Uploader
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError
-from media_watch_tasks.manager.control import Control
-from media_watch_tasks.manager.core import ManagerCore
-from media_watch_tasks.manager.describing import Describing
-from media_watch_tasks.manager.destinations import Destinations
-from media_watch_tasks.manager.forever import run_forever, run_once
-from media_watch_tasks.manager.notifier import Listener
-from media_watch_tasks.manager.processing import Processing
-from media_watch_tasks.manager.scanning import Scanning
-from media_watch_tasks.manager.sources import SourceRecord
-from media_watch_tasks.manager.verifying import Verifying
-from media_watch_tasks.model.reports import (
-    BaselineReport,
-    CheckReport,
-    DescribeReport,
-    EnqueueReport,
-    ForeverReport,
-    HealthReport,
-    ProcessReport,
-    QuarantineReport,
-    RetryReport,
-    RunReport,
-    ScanReport,
-    SelectionReport,
-    SourceReport,
-    VerifyReport,
-)
 from media_watch_tasks.model.settlements import Pause, PauseScope
 from media_watch_tasks.model.tasks import Task, TaskState
 from media_watch_tasks.options import TaskManagerOptions
+
+if TYPE_CHECKING:
+    from media_watch_tasks.manager.notifier import Listener
+    from media_watch_tasks.model.reports import (
+        BaselineReport,
+        CheckReport,
+        DescribeReport,
+        EnqueueReport,
+        ForeverReport,
+        HealthReport,
+        ProcessReport,
+        QuarantineReport,
+        RetryReport,
+        RunReport,
+        ScanReport,
+        SelectionReport,
+        SourceReport,
+        VerifyReport,
+    )
 
 __all__ = ["TaskManager"]
 
@@ -97,6 +90,16 @@ class TaskManager:
                 destination lies in the folder that is watched (and is not excluded from the scan), or the source was
                 run with another destination and the options do not say what to do about it.
         """
+        # A program that makes no manager does not load what works in one.
+        from media_watch_tasks.manager.control import Control  # noqa: PLC0415
+        from media_watch_tasks.manager.core import ManagerCore  # noqa: PLC0415
+        from media_watch_tasks.manager.describing import Describing  # noqa: PLC0415
+        from media_watch_tasks.manager.destinations import Destinations  # noqa: PLC0415
+        from media_watch_tasks.manager.processing import Processing  # noqa: PLC0415
+        from media_watch_tasks.manager.scanning import Scanning  # noqa: PLC0415
+        from media_watch_tasks.manager.sources import SourceRecord  # noqa: PLC0415
+        from media_watch_tasks.manager.verifying import Verifying  # noqa: PLC0415
+
         if media_scanner.source_id != media_resolver.source_id:
             raise ConfigurationError(
                 f"the scanner is of {media_scanner.source_id!r}, the resolver of {media_resolver.source_id!r}:"
@@ -182,10 +185,14 @@ class TaskManager:
 
     def run_once(self, cancel: CancelToken | None = None) -> RunReport:
         """Scan, deliver from the first committed page on, until nothing is eligible: a job for a scheduler."""
+        from media_watch_tasks.manager.forever import run_once  # noqa: PLC0415 - as in the constructor
+
         return self._told(lambda: run_once(self._scanning, self._processing, self._open(cancel)))
 
     def run_forever(self, *, scan_every: timedelta, cancel: CancelToken | None = None) -> ForeverReport:
         """Scan on time while uploads run; returns when `cancel` is cancelled or the manager is closed."""
+        from media_watch_tasks.manager.forever import run_forever  # noqa: PLC0415 - as in the constructor
+
         token = self._open(cancel)
         return self._told(
             lambda: run_forever(self._core, self._scanning, self._processing, token, scan_every=scan_every)

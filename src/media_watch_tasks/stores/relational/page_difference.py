@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import compress, count
-from operator import ne
+from operator import itemgetter, ne
 
 import attrs
 
@@ -35,9 +36,8 @@ def page_difference(
             changed.append(assets[index])
     if unknown and front + back:
         # A listing made while the directory changes may hold a name twice, and one of the two among the equal ends.
-        at_the_ends = {row[0]: row for row in (*known[:front], *known[len(known) - back :])}
-        again = [index for index in unknown if page.rows[index][0] in at_the_ends]
-        changed += [assets[index] for index in again if page.rows[index] != at_the_ends[page.rows[index][0]]]
+        again = {index: row for index in unknown if (row := _row_named(known, page.rows[index][0])) is not None}
+        changed += [assets[index] for index, row in again.items() if page.rows[index] != row]
         unknown = [index for index in unknown if index not in again]
     names = {row[0] for row in rows}
     return PageDiff(
@@ -66,6 +66,12 @@ def _equal_ends(known: Sequence[AssetRow], rows: Sequence[AssetRow]) -> tuple[in
     front = next(compress(count(), map(ne, known, rows)), shorter)
     back = next(compress(count(), map(ne, reversed(known), reversed(rows))), shorter)
     return front, min(back, shorter - front)
+
+
+def _row_named(known: Sequence[AssetRow], name: bytes) -> AssetRow | None:
+    """The known row of that name. The rows are sorted: to make a dict of all takes longer than the whole comparison."""
+    place = bisect_left(known, name, key=itemgetter(0))
+    return known[place] if place < len(known) and known[place][0] == name else None
 
 
 def name_on_page(asset: MediaAsset, record: PageRecord) -> bytes:

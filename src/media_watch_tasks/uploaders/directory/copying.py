@@ -1,4 +1,4 @@
-"""Streaming a file into an open one, hashing and checking on the way. Memory: one buffer of 1 MiB."""
+"""Streaming a file into an open one, hashing and checking on the way. Memory: one buffer of 1 MiB for each thread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage
+from media_watch_tasks.uploaders.directory.buffers import borrowed
+from media_watch_tasks.uploaders.directory.uncached import UncachedReads
 
 __all__ = ["copy_and_hash", "hash_of_file", "hash_of_source"]
 
 _Result = TypeVar("_Result")
 
-_BUFFER = 1 << 20
+_WRITE_OUT_EVERY = 8 << 20
+"""Bytes after which the system is asked to begin to write, while the copy goes on: the device works all the time."""
 _SYNC_EVERY = 256 << 20
 """Bytes after which a long copy is synced: so the last sync is short, and progress never stops for long."""
 
@@ -35,17 +38,20 @@ def copy_and_hash(media: ResolvedMedia, context: UploadContext, fd: int, *, sync
         anything that the source or the context raises, unchanged.
     """
     digest = hashlib.sha256()
-    unsynced = 0
+    done = begun = synced = 0
 
     def take(part: memoryview) -> None:
-        nonlocal unsynced
+        nonlocal done, begun, synced
         digest.update(part)
-        unsynced += len(part)
+        done += len(part)
         while part:
             part = part[os.write(fd, part) :]
-        if sync and unsynced >= _SYNC_EVERY:
+        if sync and done - begun >= _WRITE_OUT_EVERY:
+            _begin_to_write(fd, begun, done - begun)
+            begun = done
+        if sync and done - synced >= _SYNC_EVERY:
             os.fdatasync(fd)
-            unsynced = 0
+            synced = done
 
     _read_all(media, context.watch, take)
     return digest.hexdigest()
@@ -72,28 +78,43 @@ def hash_of_file(fd: int, *, progress: Callable[[int], object], from_device: boo
     Args:
         fd: open for reading.
         progress: called with the bytes read so far.
-        from_device: drop what the system has cached of the file first, as far as it can: what is then read is what
-            the disk, or the server, gives back.
+        from_device: read what the disk, or the server, gives back, and not what the system has cached of the file, as
+            far as it can; see `UncachedReads`.
     """
-    if from_device and hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    with borrowed() as buffer:
+        if not from_device:
+            return _hashed(lambda offset: os.preadv(fd, [buffer], offset), buffer, progress)
+        with UncachedReads(fd) as reads:
+            return _hashed(lambda offset: reads.read_into(buffer, offset), buffer, progress)
+
+
+def _hashed(fill: Callable[[int], int], buffer: memoryview, progress: Callable[[int], object]) -> tuple[str, int]:
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(min(_BUFFER, os.fstat(fd).st_size + 1)))
     length = 0
-    while count := os.preadv(fd, [buffer], length):
+    while count := fill(length):
         digest.update(buffer[:count])
         length += count
         progress(length)
     return digest.hexdigest(), length
 
 
+def _begin_to_write(fd: int, offset: int, length: int) -> None:
+    """Ask the system to write this range now, without waiting for it.
+
+    Linux does that for bytes that are said not to be needed any more: they are dropped when they are written, not
+    before.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
+
+
 def _read_all(
     media: ResolvedMedia, watch: Callable[[BinaryIO], BinaryIO], take: Callable[[memoryview], object]
 ) -> None:
     read = 0
-    # One byte more than the size, so that a small file needs one read, and one that grew is noticed.
-    buffer = memoryview(bytearray(min(_BUFFER, media.size + 1)))
-    with _source(media, media.open) as stream:
+    with borrowed() as whole, _source(media, media.open) as stream:
+        # One byte more than the size, so that a small file needs one read, and one that grew is noticed.
+        buffer = whole[: media.size + 1]
         watched = watch(stream)
         while part := _source(media, lambda: _fill(watched, buffer)):
             read += len(part)

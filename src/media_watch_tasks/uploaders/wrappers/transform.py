@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import attrs
 
@@ -16,11 +14,14 @@ from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.uploaders.wrappers.wrapper import Wrapper
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["Convert", "Rename", "Transform"]
 
 Rename = Callable[[MediaAsset], str | bytes]
 """Gives the path, relative and with `/`, that the destination sees in the place of the asset's own."""
-Convert = Callable[[ResolvedMedia, Path, UploadContext], Path]
+Convert = Callable[[ResolvedMedia, "Path", UploadContext], "Path"]
 """Writes a file into the folder and returns its path; calls `context.progress` now and then, or counts as stalled."""
 
 
@@ -66,7 +67,10 @@ class Transform(Wrapper, Verifies):
         """
         if self._convert is None:
             return self.inner.upload(attrs.evolve(media, asset=self._named(media.asset, None)), context)
-        import tempfile  # noqa: PLC0415 - 4 ms that a program without conversions need not pay
+        # Milliseconds that a program without conversions need not pay.
+        import mimetypes  # noqa: PLC0415
+        import tempfile  # noqa: PLC0415
+        from pathlib import Path  # noqa: PLC0415
 
         with tempfile.TemporaryDirectory(prefix="mwt-transform-", dir=self._folder) as folder:
             made = self._convert(media, Path(folder), context)
