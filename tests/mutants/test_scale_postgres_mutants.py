@@ -170,6 +170,11 @@ def failures_of_the_client_library_are_mistakes_of_the_program(patch: Patch) -> 
     patch.setattr(Connection, "is_broken_by", lambda connection, _error: False)
 
 
+@killed_by(f"{TRANSACTIONS}::test_stores_are_opened_although_a_connection_is_lost_meanwhile[pg_backend_pid]")
+def the_look_for_a_pooler_is_not_repeated(patch: Patch) -> None:
+    patch.setattr(Database, "refuse_pooler", Database._refuse_pooler)
+
+
 @killed_by(f"{TRANSACTIONS}::test_a_block_begins_anew_where_its_connection_was_lost_before")
 def a_block_begins_once(patch: Patch) -> None:
     start = transactions.Transaction._start
