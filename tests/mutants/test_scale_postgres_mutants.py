@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
+from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult
 from media_watch_tasks.stores.postgres import server_clock, task_claim, task_core, task_enqueue, task_settle
 from media_watch_tasks.stores.postgres import transaction as transactions
+from media_watch_tasks.stores.postgres.action_locks import ActionLocks
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.presence import Presence
+from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 from media_watch_tasks.stores.relational import claim_plan
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
@@ -147,6 +151,19 @@ def everybody_is_alone(patch: Patch) -> None:
     patch.setattr(Gate, "sql", lambda _gate, schema: alone(schema))
 
 
+ACTION = f"{HELD_OPEN}::test_one_process_at_a_time_does_an_after_upload_action_and_none_once_it_is_done"
+
+
+@killed_by(ACTION)
+def everybody_may_act(patch: Patch) -> None:
+    patch.setattr(PostgresTaskStore, "acting", TaskStore.acting)
+
+
+@killed_by(ACTION)
+def actions_lock_nothing(patch: Patch) -> None:
+    patch.setattr(ActionLocks, "hold", lambda *_: nullcontext(enter_result=True))
+
+
 @killed_by(
     f"{LOST}::test_a_claim_that_is_forgotten_is_void_when_another_worker_has_the_task",
     f"{LOST}::test_a_delivery_of_a_forgotten_task_is_not_taken_for_that_of_another_file",
@@ -174,6 +191,11 @@ def what_can_be_repeated_is_not_synced(patch: Patch) -> None:
 @killed_by(f"{LOST}::test_a_server_that_dies_while_a_statement_waits_is_waited_for")
 def failures_of_the_client_library_are_mistakes_of_the_program(patch: Patch) -> None:
     patch.setattr(Connection, "is_broken_by", lambda connection, _error: False)
+
+
+@killed_by(f"{TRANSACTIONS}::test_stores_are_opened_although_a_connection_is_lost_meanwhile[pg_backend_pid]")
+def the_look_for_a_pooler_is_not_repeated(patch: Patch) -> None:
+    patch.setattr(Database, "refuse_pooler", Database._refuse_pooler)
 
 
 @killed_by(f"{TRANSACTIONS}::test_a_block_begins_anew_where_its_connection_was_lost_before")

@@ -209,8 +209,11 @@ def test_stores_are_opened_although_a_connection_is_lost_meanwhile(
         return command(connection, sql)
 
     monkeypatch.setattr(Connection, "command", lose)
-    with PostgresStores(postgres.dsn, schema=postgres.new_schema()) as stores:
-        assert stores.tasks.register_worker()
+    try:
+        with PostgresStores(postgres.dsn, schema=postgres.new_schema()) as stores:
+            assert stores.tasks.register_worker()
+    except StoreError as error:
+        pytest.fail(f"it was not done again: {error}")
     assert len(lost) == 1, "the fault has struck"
 
 

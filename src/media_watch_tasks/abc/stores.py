@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.assets import MediaAsset, RootIdentity
@@ -355,6 +357,15 @@ class TaskStore(ABC):
     @abstractmethod
     def pending_actions(self, routes: Sequence[Route], *, limit: int = 100) -> Sequence[Task]:
         """Delivered tasks whose after-upload action is not done, by id."""
+
+    def acting(self, task_id: int) -> AbstractContextManager[bool]:  # noqa: ARG002 - for stores that many hosts share
+        """The right to do the after-upload action of a task, until the block ends or the process dies.
+
+        The context is true where the action is still owed and no other process is at it: the caller does it and
+        finishes it inside of the block. Otherwise the caller leaves it alone. By default always true, for stores that
+        have no way to tell.
+        """
+        return nullcontext(enter_result=True)
 
     @abstractmethod
     def finish_action(self, task_id: int, *, error: str | None = None) -> bool:

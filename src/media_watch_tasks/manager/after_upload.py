@@ -56,12 +56,19 @@ class AfterUpload:
         if action is None or not isinstance(resolver, ChangesSource):
             return
         try:
+            # Of two at once the slower one would put aside what has come in the place of the file meanwhile.
+            with core.tasks.acting(task.id) as is_mine:
+                if is_mine:
+                    self._perform(action, resolver, task, cancel)
+        except MediaWatchError:
+            _log.warning("after-upload action failed, will be tried again", exc_info=True, extra={"task_id": task.id})
+
+    def _perform(self, action: AfterUploadAction, resolver: ChangesSource, task: Task, cancel: CancelToken) -> None:
+        core = self._core
+        try:
             owed, error = self._act(action, resolver, task, cancel)
         except AssetNotFound:
             owed, error = False, "the file was gone already"
-        except MediaWatchError:
-            _log.warning("after-upload action failed, will be tried again", exc_info=True, extra={"task_id": task.id})
-            return
         if owed:
             return
         if not core.tasks.finish_action(task.id, error=error):

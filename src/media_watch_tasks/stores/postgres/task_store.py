@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.tasks import EnqueueResult, NewTask, TaskSelection
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
 from media_watch_tasks.stores.postgres.announcements import watch_announcements
+from media_watch_tasks.stores.postgres.action_locks import ActionLocks
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.postgres.task_claim import PostgresTaskClaim
@@ -71,10 +74,24 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
             return results
 
         return self._beside(work, durable=durable)
+        self._actions = ActionLocks(database)
 
     def register_worker(self, name: str = "") -> str:
         """See `TaskStore`. It is synced: a number that the server forgot would be given to a second worker."""
         return self.database.run_alone(lambda: self._workers.register(name), durable=True)
+
+    @contextmanager
+    def acting(self, task_id: int) -> Iterator[bool]:
+        """See `TaskStore`."""
+        with self._actions.hold(task_id) as taken:
+            # Behind the lock: whoever had it before may have done the action.
+            owed = "SELECT 1 FROM task_action WHERE task_id = ?"
+            yield taken and bool(self.database.execute(owed, (task_id,)))
+
+    def close(self) -> None:
+        """See `RelationalTaskStore`."""
+        self._actions.close()
+        super().close()
 
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""
