@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.model.tasks import EnqueueResult, NewTask, TaskSelection
 from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
-from media_watch_tasks.stores.postgres.announcements import watch_announcements
 from media_watch_tasks.stores.postgres.action_locks import ActionLocks
+from media_watch_tasks.stores.postgres.announcements import watch_announcements
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.postgres.task_claim import PostgresTaskClaim
@@ -63,6 +62,7 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
         self._control = PostgresTaskControl(core)
         self._queries = TaskQueries(core)
         self._announcements = Announcements(partial(watch_announcements, database))
+        self._actions = ActionLocks(database)
 
     def enqueue_if_absent(self, tasks: Sequence[NewTask], *, durable: bool = False) -> Sequence[EnqueueResult]:
         """See `TaskStore`."""
@@ -74,7 +74,6 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
             return results
 
         return self._beside(work, durable=durable)
-        self._actions = ActionLocks(database)
 
     def register_worker(self, name: str = "") -> str:
         """See `TaskStore`. It is synced: a number that the server forgot would be given to a second worker."""
