@@ -36,8 +36,9 @@ def page_difference(
             changed.append(assets[index])
     if unknown and front + back:
         # A listing made while the directory changes may hold a name twice, and one of the two among the equal ends.
-        again = {index: named for index in unknown if (named := _row_named(known, page.rows[index][0])) is not None}
-        changed += [assets[index] for index, row in again.items() if page.rows[index] != row]
+        found = ((index, _row_named(known, page.rows[index][0])) for index in unknown)
+        again = {index: same_name for index, same_name in found if same_name is not None}
+        changed += [assets[index] for index, same_name in again.items() if page.rows[index] != same_name]
         unknown = [index for index in unknown if index not in again]
     names = {row[0] for row in rows}
     return PageDiff(
