@@ -55,7 +55,7 @@ class Service:
         )
 
     async def init(self, request: Request) -> Response:
-        """Give out URLs; a key whose upload is done, or being processed, is answered with its status."""
+        """Give out URLs; of a key that is known the same upload goes on: with a fresh URL, or with its status."""
         if (refusal := self.refused(request)) is not None:
             return refusal
         wish = json.loads(await request.body())
@@ -64,11 +64,14 @@ class Service:
             known = self.uploads.get(self.by_key.get(key, ""))
             if known is not None and known["status"] in {"processing", "completed"}:
                 return JSONResponse(self.public(known))
-            upload_id = uuid.uuid4().hex
-            self.by_key[key] = upload_id
-            upload = {"id": upload_id, "status": "pending", "size": wish["size"], "object": f"incoming/{upload_id}"}
-            self.uploads[upload_id] = upload
-        answer = {"id": upload_id, **self.target(upload["object"], wish["size"], "")}
+            if known is not None and known["status"] == "pending":
+                upload = known  # cut off earlier: the same upload, with a fresh URL
+            else:
+                upload_id = uuid.uuid4().hex
+                self.by_key[key] = upload_id
+                upload = {"id": upload_id, "status": "pending", "size": wish["size"], "object": f"incoming/{upload_id}"}
+                self.uploads[upload_id] = upload
+        answer = {"id": upload["id"], **self.target(upload["object"], wish["size"], "")}
         if wish.get("artwork_extension"):
             answer |= self.target(f"{upload['object']}.{wish['artwork_extension']}", 10_000_000, "artwork_")
         return JSONResponse(answer)

@@ -62,3 +62,6 @@ class TestResumableFakeUploader(UploaderContract, ResumableContract):
 
     def contents(self, uploader: Uploader) -> Collection[bytes]:
         return cast("ResumableFakeUploader", uploader).objects.values()
+
+    def leftovers(self, uploader: Uploader) -> int:
+        return len(cast("ResumableFakeUploader", uploader).unfinished)

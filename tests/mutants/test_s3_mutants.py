@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.mutants.registered import Mutant, Mutants
 
+from media_watch_tasks.errors import OperationCancelled
 from media_watch_tasks.manager.attempt import Attempt
 from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.spool.folder import SpoolFolder
@@ -172,6 +173,35 @@ def forgets_that_others_need_the_bytes(patch: pytest.MonkeyPatch) -> None:
 @killed_by(PRESIGNED + "test_an_upload_url_of_another_origin_gets_nothing")
 def sends_wherever_it_is_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PresignedUploader, "_check_origin", lambda *_: None)
+
+
+@killed_by(PRESIGNED + "test_what_had_arrived_as_a_whole_is_not_sent_again")
+def forgets_what_an_earlier_attempt_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PresignedUploader, "_go_on", lambda *_: None)
+
+
+@killed_by(PRESIGNED + "test_what_a_dead_process_left_is_gone_on_with_or_discarded")
+def leaves_every_upload_to_the_server(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PresignedUploader, "_discard_quietly", lambda *_: None)
+
+
+@killed_by(PRESIGNED + "test_an_upload_that_somebody_goes_on_with_is_not_discarded")
+def discards_whatever_stops_it(patch: pytest.MonkeyPatch) -> None:
+    right = PresignedUploader._send
+
+    def send(self: PresignedUploader, grant: Any, *rest: Any) -> Any:
+        try:
+            return right(self, grant, *rest)
+        except OperationCancelled:
+            self._discard_quietly(grant.upload_id, rest[-1])
+            raise
+
+    patch.setattr(PresignedUploader, "_send", send)
+
+
+@killed_by(PRESIGNED + "TestPresigned::test_an_aborted_state_is_gone_and_may_be_aborted_again")
+def aborts_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PresignedUploader, "abort", lambda *_: None)
 
 
 @MUTANTS.each()

@@ -14,6 +14,7 @@ from media_watch_tasks.http import _httpx2, authentication, bodies, classificati
 from media_watch_tasks.http.answers import Answer
 from media_watch_tasks.http.authentication import SingleFlightAuth
 from media_watch_tasks.http.bodies import MediaBody
+from media_watch_tasks.http.passing_hash import PassingHash
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.uploaders.http import uploader as http_uploader
 from media_watch_tasks.uploaders.http.stored import StoredObjects
@@ -232,6 +233,22 @@ def sends_to_both_again(patch: pytest.MonkeyPatch) -> None:
 @killed_by(WRAPPERS + "test_what_does_not_verify_is_sent_again_over_what_stands_there")
 def verifies_and_does_not_mind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verify.VerifyAfterUpload, "upload", lambda self, media, context: self.inner.upload(media, context))
+
+
+@killed_by("tests/uploaders/test_uploaders_passing_hash.py::test_it_is_the_hash_of_all_bytes_in_order")
+def hashes_the_beginning_alone(patch: pytest.MonkeyPatch) -> None:
+    right = PassingHash.update
+
+    def update(self: PassingHash, piece: Any) -> None:
+        if self._seen < 8 << 20:
+            right(self, piece)
+
+    patch.setattr(PassingHash, "update", update)
+
+
+@killed_by("tests/uploaders/test_uploaders_passing_hash.py::test_a_body_that_is_left_in_its_middle_leaves_no_thread")
+def leaves_its_thread(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PassingHash, "close", lambda _: None)
 
 
 @MUTANTS.each()

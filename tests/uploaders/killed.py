@@ -12,15 +12,22 @@ PROGRAM = """
 import sys
 from datetime import timedelta
 from media_watch_tasks import LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager, TaskManagerOptions
-from media_watch_tasks.uploaders import HttpUploader, TusUploader
+from media_watch_tasks.uploaders import BandwidthLimit, HttpUploader, TusUploader, WebdavUploader
 
 source, database, url, kind = sys.argv[1:]
+MAKE = {
+    "http": lambda: HttpUploader(url),
+    "form": lambda: HttpUploader(url, method="POST", field_name="file"),
+    "tus": lambda: TusUploader(url, chunk_size=1 << 20),
+    "webdav": lambda: WebdavUploader(url),
+    "slow webdav": lambda: BandwidthLimit(WebdavUploader(url), 8_000_000),
+}
 with SqliteStores(database) as stores, TaskManager(
     media_scanner=LocalMediaScanner(source),
     media_resolver=LocalMediaResolver(source),
     media_state_store=stores.media_state,
     task_store=stores.tasks,
-    uploader=TusUploader(url, chunk_size=1 << 20) if kind == "tus" else HttpUploader(url),
+    uploader=MAKE[kind](),
     options=TaskManagerOptions(settle_for=timedelta(0), first_scan="enqueue"),
 ) as manager:
     manager.scan_and_enqueue_new()

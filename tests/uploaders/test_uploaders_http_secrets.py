@@ -12,10 +12,11 @@ import attrs
 import pytest
 from tests.uploaders.fault_server import FaultServer, Trouble
 from tests.uploaders.tus.fault_server import TusFaultServer
+from tests.uploaders.webdav_fault_server import WebdavFaultServer
 
 from media_watch_tasks.abc import Uploader
 from media_watch_tasks.http import BearerAuth, HttpTimeouts
-from media_watch_tasks.uploaders import HttpUploader, TusUploader
+from media_watch_tasks.uploaders import HttpUploader, TusUploader, WebdavUploader
 
 SECRET = "c4n4ry"
 SHORT = HttpTimeouts(stall=timedelta(seconds=1), answer=timedelta(seconds=1))
@@ -99,6 +100,41 @@ def test_http_keeps_every_secret(rig: Any, records: _Records, kind: str) -> None
             f"http://{host}/{{path}}?sig={SECRET}",
             headers=_key,
             auth=BearerAuth(SECRET),
+            timeouts=SHORT,
+            clock=rig.clock,
+            if_exists="replace",
+        )
+        _search(rig, rig.stack.enter_context(uploader), records)
+        assert any(SECRET in str(seen) for seen in server.seen), "the server got it"
+        server.troubles.clear()
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_a_form_keeps_every_secret(rig: Any, records: _Records, kind: str) -> None:
+    with FaultServer([attrs.evolve(trouble, method="POST") for trouble in TROUBLES[kind] * 2]) as server:
+        uploader = HttpUploader(
+            f"{server.url}/upload?sig={SECRET}",
+            method="POST",
+            field_name="file",
+            fields={"token": SECRET},
+            headers=_key,
+            auth=BearerAuth(SECRET),
+            timeouts=SHORT,
+            clock=rig.clock,
+        )
+        _search(rig, rig.stack.enter_context(uploader), records)
+        assert any(SECRET in str(seen) for seen in server.seen), "the server got it"
+        server.troubles.clear()
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+@pytest.mark.parametrize("method", ["PUT", "MOVE"])
+def test_webdav_keeps_every_secret(rig: Any, records: _Records, kind: str, method: str) -> None:
+    with WebdavFaultServer([attrs.evolve(trouble, method=method) for trouble in TROUBLES[kind] * 2]) as server:
+        host = server.url.removeprefix("http://")
+        uploader = WebdavUploader(
+            f"http://user:{SECRET}@{host}/{{path}}",
+            headers=_key,
             timeouts=SHORT,
             clock=rig.clock,
             if_exists="replace",

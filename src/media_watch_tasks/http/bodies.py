@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from typing import BinaryIO, Protocol
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
+from media_watch_tasks.http.passing_hash import PassingHash
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage
 
@@ -75,26 +76,33 @@ class MediaBody:
             anything that the source or the context raises, unchanged.
         """
         self._complete = False
-        held, left = b"", self.length
-        digest = hashlib.sha256()
-        for part in self._read() if self._kept is None else [self._kept]:
-            # In this thread, while what went before is on its way: a second one costs more than it saves.
-            digest.update(part)
-            left -= len(part)
-            if left:
-                yield part
-            else:
-                held = part
-        found = digest.hexdigest()
-        if self.sha256 not in {None, found}:
-            raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
-        self.sha256 = found
+        if self._kept is None:
+            held = yield from self._all_but_the_last()
+        else:
+            held = self._kept
         self._context.confirm()
         if held:
             yield held
         self._complete = True
         # From here on the other side is at work: it takes in what it has got, and answers.
         self._context.progress(self.length, total=self.length, stage=Stage.FINALISE)
+
+    def _all_but_the_last(self) -> Generator[bytes, None, bytes]:
+        """Yield the pieces but the last, which is returned once the hash is known and fits."""
+        held, left = b"", self.length
+        with PassingHash() as digest:
+            for part in self._read():
+                digest.update(part)
+                left -= len(part)
+                if left:
+                    yield part
+                else:
+                    held = part
+            found = digest.hexdigest()
+        if self.sha256 not in {None, found}:
+            raise AssetChanged(f"{self._media.asset.display} is not the file that was hashed before")
+        self.sha256 = found
+        return held
 
     def _read(self) -> Iterator[bytes]:
         with closing(whole_file(self._media)) as stream:

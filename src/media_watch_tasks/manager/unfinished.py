@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from media_watch_tasks.abc.uploader import Resumable
+from media_watch_tasks.abc.uploader import RemovesUnfinished
 from media_watch_tasks.errors import ConfigurationError, PermanentError
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.model.redaction import redact
@@ -25,14 +25,14 @@ def remove_unfinished(core: ManagerCore) -> None:
     """
     for route in core.destinations.routes:
         uploader = core.destinations.uploader(route)
-        if not isinstance(uploader, Resumable):
+        if not isinstance(uploader, RemovesUnfinished):
             continue
         while tasks := core.tasks.unfinished((route,), limit=_PORTION):
             if not _all_removed(core, uploader, tasks):
                 break
 
 
-def _all_removed(core: ManagerCore, uploader: Resumable, tasks: Sequence[Task]) -> bool:
+def _all_removed(core: ManagerCore, uploader: RemovesUnfinished, tasks: Sequence[Task]) -> bool:
     for task in tasks:
         if core.closing.cancelled:
             return False

@@ -2,7 +2,7 @@
 
 from media_watch_tasks.uploaders.asynchronous import CHUNK_SIZE, AsyncUploader, iter_chunks
 from media_watch_tasks.uploaders.directory import DirectoryUploader
-from media_watch_tasks.uploaders.http import HttpUploader
+from media_watch_tasks.uploaders.http import HttpUploader, WebdavUploader
 from media_watch_tasks.uploaders.presigned import PresignedUploader
 from media_watch_tasks.uploaders.s3 import S3Uploader
 from media_watch_tasks.uploaders.tus import TusUploader
@@ -33,5 +33,6 @@ __all__ = [
     "Transform",
     "TusUploader",
     "VerifyAfterUpload",
+    "WebdavUploader",
     "iter_chunks",
 ]

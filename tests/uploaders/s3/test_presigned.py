@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 from tests.uploaders.s3.presigned_service import TOKEN, Service
 
 from media_watch_tasks.abc import Uploader
+from media_watch_tasks.cancellation import CancelReason
 from media_watch_tasks.errors import (
     AuthenticationRequiredError,
     ConfigurationError,
@@ -22,6 +24,7 @@ from media_watch_tasks.http import BearerAuth
 from media_watch_tasks.model.tasks import TaskState
 from media_watch_tasks.model.uploads import Stage
 from media_watch_tasks.testing.contracts.uploader import UploaderContract
+from media_watch_tasks.testing.contracts.uploader_capabilities import RemovesUnfinishedContract
 from media_watch_tasks.testing.fakes import FakeContext, FakeResolver, FakeTree
 from media_watch_tasks.testing.faults import Fault, FaultPlan
 from media_watch_tasks.testing.s3 import S3Fault, StrictS3
@@ -31,7 +34,7 @@ from media_watch_tasks.uploaders.presigned import Artwork
 DATA = random.Random(5).randbytes(300_000)
 
 
-class TestPresigned(UploaderContract):
+class TestPresigned(UploaderContract, RemovesUnfinishedContract):
     form: ClassVar[bool] = False
 
     @pytest.fixture
@@ -48,6 +51,9 @@ class TestPresigned(UploaderContract):
         pending = [upload for upload in self.service.app.uploads.values() if upload["status"] == "pending"]
         leased = [upload["object"] for upload in pending]
         assert len(set(self.service.s3.objects) - set(leased)) == len(expected), "what was not delivered stays behind"
+
+    def leftovers(self, uploader: Uploader) -> int:
+        return len([upload for upload in self.service.app.uploads.values() if upload["status"] == "pending"])
 
 
 class TestPresignedForm(TestPresigned):
@@ -112,11 +118,11 @@ def test_an_expired_upload_url_is_asked_for_anew(serve: Callable[..., Service], 
     service = serve()
     uploader, media = service.uploader(), media_of()
     service.s3.fail(S3Fault("PutObject", status=status, code="ExpiredToken"))
+    context = context_of(media, uploader)
     with pytest.raises(TransientError, match="another"):
-        uploader.upload(media, context_of(media, uploader))
-    assert service.app.uploads == {}
-    uploader.upload(media, context_of(media, uploader, attempt=2))
-    assert service.published() == [DATA]
+        uploader.upload(media, context)
+    uploader.upload(media, context_of(media, uploader, attempt=2, resume_state=context.resume_state))
+    assert (service.published(), len(service.app.uploads)) == ([DATA], 1)
 
 
 def test_a_url_that_expired_by_the_servers_clock_is_refused(serve: Callable[..., Service], s3: StrictS3) -> None:
@@ -220,7 +226,7 @@ def test_a_cancelled_upload_is_discarded_while_it_is_processed(serve: Callable[.
     def progress(done: int, **more: Any) -> None:
         right(done, **more)
         if more.get("stage") is Stage.PROCESSING:
-            context.cancel.cancel()
+            context.cancel.cancel(CancelReason.USER)
 
     context.progress = progress  # type: ignore[method-assign]  # of this one context
     with pytest.raises(OperationCancelled):
@@ -228,15 +234,73 @@ def test_a_cancelled_upload_is_discarded_while_it_is_processed(serve: Callable[.
     assert (service.app.uploads, service.s3.objects) == ({}, {})
 
 
-def test_what_a_dead_process_left_is_discarded_by_the_next_attempt(serve: Callable[..., Service]) -> None:
+@pytest.mark.parametrize("remembers", [True, False])
+def test_what_a_dead_process_left_is_gone_on_with_or_discarded(
+    serve: Callable[..., Service], *, remembers: bool
+) -> None:
     service = serve()
     uploader, media = service.uploader(), media_of()
     context = context_of(media, uploader)
     grant = uploader.init(media, context, None)
-    state = {"upload_id": grant.upload_id}
+    if not remembers:
+        service.app.by_key.clear()
+    state = {"upload_id": grant.upload_id, "key": context.key}
     uploader.upload(media, context_of(media, uploader, attempt=2, resume_state=state))
-    assert grant.upload_id not in service.app.uploads
+    assert (grant.upload_id in service.app.uploads) == remembers
+    assert (service.published(), len(service.app.uploads)) == ([DATA], 1)
+
+
+def test_what_had_arrived_as_a_whole_is_not_sent_again(serve: Callable[..., Service]) -> None:
+    service = serve()
+    uploader, media = service.uploader(), media_of()
+    context = context_of(media, uploader)
+    with FaultPlan([Fault("complete", raises=TransientError("no answer"))]) as plan:
+        plan.attach(uploader, "complete")
+        with pytest.raises(TransientError):
+            uploader.upload(media, context)
+    again = context_of(media, uploader, attempt=2, resume_state=context.resume_state)
+    receipt = uploader.upload(media, again)
+    assert (again.bytes_read, service.s3.count("PutObject"), receipt.verified) == (0, 1, True)
+    assert again.confirmations == 1
+
+
+def test_what_had_arrived_and_is_gone_by_now_is_sent_again(serve: Callable[..., Service]) -> None:
+    service = serve()
+    uploader, media = service.uploader(), media_of()
+    context = context_of(media, uploader)
+    grant = uploader.init(media, context, None)
+    state = {"upload_id": grant.upload_id, "key": context.key, "sha256": hashlib.sha256(DATA).hexdigest()}
+    context = context_of(media, uploader, attempt=2, resume_state=state)
+    with pytest.raises(TransientError, match="cannot be used any more"):
+        uploader.upload(media, context)
+    uploader.upload(media, context_of(media, uploader, attempt=3, resume_state=context.resume_state))
     assert service.published() == [DATA]
+
+
+def test_the_state_holds_no_url(serve: Callable[..., Service]) -> None:
+    service = serve()
+    uploader, media = service.uploader(), media_of()
+    context = context_of(media, uploader)
+    service.s3.fail(S3Fault("PutObject", status=503, code="SlowDown"))
+    with pytest.raises(TransientError):
+        uploader.upload(media, context)
+    assert set(context.resume_state or {}) == {"upload_id", "key"}
+
+
+@pytest.mark.parametrize("reason", [CancelReason.SHUTDOWN, CancelReason.LEASE_LOST, CancelReason.STALL])
+def test_an_upload_that_somebody_goes_on_with_is_not_discarded(
+    serve: Callable[..., Service], reason: CancelReason
+) -> None:
+    service = serve()
+    uploader, media = service.uploader(), media_of()
+    context = context_of(media, uploader)
+    service.s3.fail(S3Fault("PutObject", calls=lambda: context.cancel.cancel(reason)))
+    with pytest.raises(OperationCancelled):
+        uploader.upload(media, context)
+    assert [upload["status"] for upload in service.app.uploads.values()] == ["pending"]
+    again = context_of(media, uploader, attempt=2, resume_state=context.resume_state)
+    uploader.upload(media, again)
+    assert (service.published(), len(service.app.uploads)) == ([DATA], 1)
 
 
 @pytest.mark.parametrize("status", [500, 503, 408])

@@ -135,9 +135,30 @@ def test_a_refusal_means_what_it_says(  # noqa: PLR0917 - of pytest
         delivery.assert_delivered()
 
 
+@pytest.mark.parametrize(("status", "reason"), [(404, "permanent"), (409, "name_conflict"), (410, "permanent")])
+def test_a_service_that_takes_no_upload_ends_the_task(delivery: Delivery, status: int, reason: str) -> None:
+    delivery.trouble(Trouble("init", status))
+    task = delivery.first()
+    assert (task.state, task.reason) == (TaskState.DEAD, reason)
+    delivery.assert_nothing_left()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_rate_limit_pauses_the_destination(watch: Any, serve: Callable[..., Service], step: str) -> None:
+    service = serve()
+    delivery = Delivery(watch, service, watch.manager(service.uploader(clock=watch.clock)))
+    delivery.trouble(Trouble(step, 429, {"Retry-After": "60"}))
+    task = delivery.first()
+    assert (task.state, task.attempts) == (TaskState.PENDING, 0)
+    assert delivery.manager.sources()[0].pauses
+    delivery.again()
+    delivery.assert_delivered()
+
+
+@pytest.mark.parametrize("step", ["complete", "status"])
 @pytest.mark.parametrize("status", [404, 410])
-def test_an_upload_that_the_service_has_lost_is_begun_anew(delivery: Delivery, status: int) -> None:
-    delivery.trouble(Trouble("status", status))
+def test_an_upload_that_the_service_has_lost_is_begun_anew(delivery: Delivery, step: str, status: int) -> None:
+    delivery.trouble(Trouble(step, status))
     assert delivery.first().state is TaskState.FAILED
     delivery.again()
     assert delivery.manager.tasks()[-1].state is TaskState.SUCCESS
@@ -169,8 +190,9 @@ def test_an_answer_of_the_service_that_gets_lost_is_made_up_for(impatient: Deliv
         S3Fault("PutObject", status=400, code="RequestTimeout"),
         S3Fault("PutObject", status=403, code="AccessDenied"),
         S3Fault("PutObject", status=429, code="SlowDown"),
+        *[S3Fault("PutObject", status=status, code="Trouble") for status in (401, 408, 425, 500, 502, 503, 504)],
     ],
-    ids=["reset", "lost answer", "expired", "refused", "too many"],
+    ids=lambda fault: fault.code + str(fault.status or ""),
 )
 def test_a_storage_in_trouble_gets_the_file_again_under_a_new_url(delivery: Delivery, fault: S3Fault) -> None:
     delivery.service.s3.fail(fault)
@@ -194,6 +216,18 @@ def test_too_large_is_understood_before_everything_was_sent(delivery: Delivery) 
     task = delivery.first()
     assert (task.state, task.reason) == (TaskState.DEAD, "permanent")
     assert delivery.service.s3.received("PutObject") == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(307, "configuration"), (404, "permanent"), (409, "name_conflict"), (410, "permanent")]
+)
+def test_a_storage_that_takes_nothing_there_ends_the_task(delivery: Delivery, status: int, reason: str) -> None:
+    headers = {"Location": "http://203.0.113.9/stolen"}
+    delivery.service.s3.fail(S3Fault("PutObject", status=status, code="Trouble", headers=headers))
+    task = delivery.first()
+    assert (task.state, task.reason) == (TaskState.DEAD, reason)
+    delivery.assert_nothing_left()
+    assert delivery.service.app.uploads == {}
 
 
 def test_wrong_bytes_in_the_storage_are_no_delivery(delivery: Delivery) -> None:
@@ -272,6 +306,7 @@ def test_a_process_that_is_killed_is_followed_by_one_that_delivers(
     assert survivor.returncode == 0
     assert "'success': 1" in said
     assert service.published() == [DATA]
+    assert len(service.app.uploads) == 1, "another upload was begun beside the one that was cut off"
     assert service.s3.count("PutObject") == (2 if when == "sending" else 1)
 
 

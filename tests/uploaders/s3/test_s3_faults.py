@@ -77,10 +77,27 @@ STEPS = [
 steps = pytest.mark.parametrize(("operation", "data"), STEPS, ids=["put", "streamed", "create", "part", "complete"])
 
 
+sending = pytest.mark.parametrize(
+    ("operation", "nth", "settings"),
+    [("PutObject", 1, {"multipart_threshold": 1 << 30}), ("UploadPart", 2, {})],
+    ids=["one request", "parts"],
+)
+"""Something happens while a large file is on its way."""
+
+
 @steps
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(408, "RequestTimeout"), (409, "ConditionalRequestConflict"), (500, "InternalError"), (503, "SlowDown")],
+    [
+        (408, "RequestTimeout"),
+        (409, "ConditionalRequestConflict"),
+        (425, "TooEarly"),
+        (429, "TooManyRequests"),
+        (500, "InternalError"),
+        (502, "BadGateway"),
+        (503, "SlowDown"),
+        (504, "GatewayTimeout"),
+    ],
 )
 def test_a_passing_refusal_costs_an_attempt_and_is_retried(
     delivery: Delivery, operation: str, data: bytes, status: int, code: str
@@ -109,11 +126,14 @@ IN_AN_HOUR = "a date, of which the test decides when it runs"
     ids=["seconds", "date", "absurd", "garbage", "negative"],
 )
 @pytest.mark.parametrize("status", [503, 425])
-def test_retry_after_is_heeded_up_to_a_cap(delivery: Delivery, status: int, asked: str, least: int, most: int) -> None:
+@steps
+def test_retry_after_is_heeded_up_to_a_cap(  # noqa: PLR0917 - of pytest
+    delivery: Delivery, operation: str, data: bytes, status: int, asked: str, least: int, most: int
+) -> None:
     if asked == IN_AN_HOUR:
         asked = email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    delivery.server.fail(S3Fault("PutObject", status=status, code="SlowDown", headers={"Retry-After": asked}))
-    task = delivery.first(SMALL)
+    delivery.server.fail(S3Fault(operation, status=status, code="SlowDown", headers={"Retry-After": asked}))
+    task = delivery.first(data)
     assert task.state is TaskState.FAILED
     assert least <= (task.due_at - delivery.watch.clock.now()).total_seconds() <= most
 
@@ -224,7 +244,7 @@ def test_after_a_reset_only_what_is_missing_is_sent(delivery: Delivery) -> None:
     assert delivery.server.received("UploadPart") - before == len(LARGE) - 10 * MIB
 
 
-@pytest.mark.parametrize(("operation", "data"), [("PutObject", SMALL), ("UploadPart", LARGE)])
+@steps
 def test_a_server_that_stalls_is_given_up(
     watch: Any, s3: StrictS3, make_uploader: MakeUploader, operation: str, data: bytes
 ) -> None:
@@ -320,43 +340,66 @@ def test_lists_of_parts_are_read_to_their_end(delivery: Delivery) -> None:
     assert delivery.server.received("UploadPart") - before == len(LARGE) - 15 * MIB
 
 
-def test_a_cancelled_upload_stops_and_its_parts_are_removed(delivery: Delivery) -> None:
+@sending
+def test_a_cancelled_upload_stops_and_its_parts_are_removed(  # noqa: PLR0917 - of pytest
+    watch: Any, s3: StrictS3, make_uploader: MakeUploader, operation: str, nth: int, settings: dict[str, int]
+) -> None:
+    delivery = Delivery(watch, s3, watch.manager(make_uploader(**settings)))
+
     def cancel() -> None:
         delivery.manager.cancel(everything=True)
         for flight in delivery.manager._core.flights.all():
             assert flight.cancel.wait(20)
 
-    delivery.server.fail(S3Fault("UploadPart", calls=cancel))
+    delivery.server.fail(S3Fault(operation, nth=nth, calls=cancel))
     task = delivery.first(LARGE)
     assert (task.state, task.reason) == (TaskState.CANCELLED, "user")
     delivery.assert_nothing_visible()
     assert delivery.server.uploads == {}
 
 
-SOURCE_FAULTS: dict[str, Callable[[Any], object]] = {
-    "truncated": lambda tree: tree.change("clip.mov", LARGE[: 11 * MIB]),
-    "replaced": lambda tree: tree.change("clip.mov", random.Random(9).randbytes(len(LARGE))),
-    "grown": lambda tree: tree.change("clip.mov", LARGE + b"more"),
+SOURCE_FAULTS: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda data: data[: len(data) * 2 // 3],
+    "replaced": lambda data: random.Random(9).randbytes(len(data)),
+    "grown": lambda data: data + b"more",
 }
 
 
+@sending
 @pytest.mark.parametrize("what", SOURCE_FAULTS)
-def test_a_source_that_changes_while_it_is_sent_is_sent_as_it_is_then(delivery: Delivery, what: str) -> None:
-    change = SOURCE_FAULTS[what]
-    delivery.server.fail(S3Fault("UploadPart", nth=2, calls=lambda: change(delivery.watch.tree)))
+def test_a_source_that_changes_while_it_is_sent_is_sent_as_it_is_then(  # noqa: PLR0917 - of pytest
+    watch: Any, s3: StrictS3, make_uploader: MakeUploader, what: str, operation: str, nth: int,
+    settings: dict[str, int],
+) -> None:  # fmt: skip
+    delivery = Delivery(watch, s3, watch.manager(make_uploader(**settings)))
+    now = SOURCE_FAULTS[what](LARGE)
+    delivery.server.fail(S3Fault(operation, nth=nth, calls=lambda: delivery.watch.tree.change("clip.mov", now)))
     delivery.watch.tree.put("clip.mov", LARGE)
     delivery.watch.scan(delivery.manager)
     delivery.manager.process()
     delivery.watch.clock.advance(timedelta(minutes=5))
     delivery.manager.process()
     delivery.assert_delivered(delivery.watch.tree.file("clip.mov").data)
-    assert delivery.server.count("CompleteMultipartUpload") == 1, "parts of two versions met"
+    assert delivery.server.count("CompleteMultipartUpload") == (not settings), "parts of two versions met"
     assert {task.reason for task in delivery.manager.tasks()} == {"superseded", None}
 
 
-def test_a_source_that_is_deleted_while_it_is_sent_is_not_delivered(delivery: Delivery) -> None:
-    delivery.server.fail(S3Fault("UploadPart", nth=2, calls=lambda: delivery.watch.tree.remove("clip.mov")))
+@sending
+def test_a_source_that_is_deleted_while_it_is_sent_is_not_delivered(  # noqa: PLR0917 - of pytest
+    watch: Any, s3: StrictS3, make_uploader: MakeUploader, operation: str, nth: int, settings: dict[str, int]
+) -> None:
+    delivery = Delivery(watch, s3, watch.manager(make_uploader(**settings)))
+    s3.fail(S3Fault(operation, nth=nth, calls=lambda: watch.tree.remove("clip.mov")))
     task = delivery.first(LARGE)
     assert (task.state, task.reason) == (TaskState.CANCELLED, "source_gone")
     delivery.assert_nothing_visible()
-    assert delivery.server.uploads == {}
+    assert s3.uploads == {}
+
+
+def test_a_small_file_is_sent_as_it_was_read_and_again_as_it_is_found_to_be(delivery: Delivery) -> None:
+    delivery.server.fail(S3Fault("PutObject", calls=lambda: delivery.watch.tree.change("clip.mov", SMALL[::-1])))
+    delivery.first(SMALL)
+    delivery.assert_delivered(SMALL)
+    delivery.watch.scan(delivery.manager)
+    delivery.manager.process()
+    delivery.assert_delivered(SMALL[::-1])

@@ -48,3 +48,20 @@ def test_at_most_one_part_is_sent_again(s3: StrictS3, start: Any, tmp_path: Path
     assert [found.data for found in s3.objects.values()] == [data]
     assert s3.received("UploadPart") - len(data) <= PART
     assert s3.count("CompleteMultipartUpload") <= 2
+
+
+@pytest.mark.parametrize("size", [200_000, PART + 17], ids=["in memory", "streamed"])
+def test_one_request_that_was_cut_off_by_a_kill_is_sent_again_as_a_whole(
+    s3: StrictS3, start: Any, tmp_path: Path, size: int
+) -> None:
+    data = random.Random(size).randbytes(size)
+    (tmp_path / "footage" / "clip.mov").write_bytes(data)
+    victim = start()
+    s3.fail(S3Fault("PutObject", calls=victim.kill))
+    victim.communicate(timeout=60)
+    assert victim.returncode == -9
+    survivor = start()
+    said, _ = survivor.communicate(timeout=60)
+    assert "'success': 1" in said
+    assert [found.data for found in s3.objects.values()] == [data]
+    assert s3.count("PutObject") <= 2

@@ -10,7 +10,8 @@
             return server.bodies()
 
 An uploader with optional capabilities takes their suites too (`FindsExistingContract`, `VerifiesContract`,
-`ChecksContract`, `ResumableContract`, `BatchUploaderContract`); a test fails if one is left out.
+`ChecksContract`, `RemovesUnfinishedContract` or the `ResumableContract` made of it, `BatchUploaderContract`); a test
+fails if one is left out.
 """
 
 # ruff: noqa: S101, D102 - a suite asserts, and a test's name states its fact
@@ -22,7 +23,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from media_watch_tasks.abc.uploader import BatchUploader, Checks, FindsExisting, Resumable, Uploader, Verifies
+from media_watch_tasks.abc.uploader import (
+    BatchUploader,
+    Checks,
+    FindsExisting,
+    RemovesUnfinished,
+    Resumable,
+    Uploader,
+    Verifies,
+)
 from media_watch_tasks.cancellation import CancelReason
 from media_watch_tasks.errors import (
     AlreadyExists,
@@ -44,6 +53,7 @@ from media_watch_tasks.testing.contracts.uploader_capabilities import (
     BatchUploaderContract,
     ChecksContract,
     FindsExistingContract,
+    RemovesUnfinishedContract,
     ResumableContract,
     VerifiesContract,
 )
@@ -56,6 +66,7 @@ _SUITES: tuple[tuple[type, type], ...] = (
     (FindsExisting, FindsExistingContract),
     (Verifies, VerifiesContract),
     (Checks, ChecksContract),
+    (RemovesUnfinished, RemovesUnfinishedContract),
     (Resumable, ResumableContract),
     (BatchUploader, BatchUploaderContract),
 )

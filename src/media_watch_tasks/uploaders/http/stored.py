@@ -34,10 +34,11 @@ class StoredObjects:
 
     def find(self, url: str, media: ResolvedMedia, context: UploadContext, *, headers: Headers) -> UploadReceipt | None:
         """The receipt if the object has the size and hash of the source; see `HttpUploader.find_existing`."""
-        answer = self._ask("HEAD", url, headers, context)
-        if answer.status != _FOUND or answer.headers.get("content-length") != str(media.size):
+        standing = self.look(url, headers=headers, context=context)
+        if standing is None or standing.headers.get("content-length") != str(media.size):
             return None
         expected = source_sha256(media, context)
+        answer = standing
         found = stored_sha256(answer.headers)
         if found is None:
             reader = _Reader(context, media.size)
@@ -49,6 +50,11 @@ class StoredObjects:
             return None
         etag = answer.headers.get("etag")
         return UploadReceipt(shown(url), size=media.size, sha256=expected, etag=etag, verified=True)
+
+    def look(self, url: str, *, headers: Headers, context: UploadContext) -> Answer | None:
+        """What a HEAD says of the object; None where nothing is shown."""
+        answer = self._ask("HEAD", url, headers, context)
+        return answer if answer.status == _FOUND else None
 
     def verify(self, receipt: UploadReceipt, *, headers: Headers) -> bool:
         """See `HttpUploader.verify`."""

@@ -146,39 +146,11 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
             AssetChanged: the file is not what the asset says.
         """
         url = self._template.render(media.asset, context.key)
-        hashed = attrs.evolve(media, sha256=source_sha256(media, context)) if self._digest == "always" else media
-        body = MediaBody(hashed, context)
-        form = None
-        headers = {"Content-Type": media.mime_type}
-        if self._idempotency_header is not None:
-            headers[self._idempotency_header] = context.key
-        if self._field_name is not None:
-            form = MultipartBody(
-                body,
-                field_name=self._field_name,
-                file_name=media.name,
-                content_type=media.mime_type,
-                fields=self._fields,
-            )
-            headers["Content-Type"] = form.content_type
-        elif self._digest != "never" and body.sha256 is not None:
-            headers |= digest_headers(body.sha256)
-        headers |= self._conditions(url, context)
         try:
-            answer = self._session.request(
-                self._method,
-                url,
-                headers=self._for_media(headers, media),
-                body=body if form is None else form,
-                expected=self._expected,
-                cancel=context.cancel,
-            )
-        except AlreadyExists:
-            found = self.find_existing(media, context)
-            if found is None:
-                raise
-            return attrs.evolve(found, deduplicated=True)
-        return self._receipt(answer, media, context, sha256=body.sha256)
+            answer, sha256 = self._send(url, media, context, conditions=self._conditions(url, context))
+        except AlreadyExists as conflict:
+            return self._deduplicated(conflict, media, context)
+        return self._receipt(answer, media, context, sha256=sha256)
 
     def find_existing(self, media: ResolvedMedia, context: UploadContext) -> UploadReceipt | None:
         """The receipt if what stands at the file's URL has its size, and its hash, by the server's word or a re-read.
@@ -209,6 +181,50 @@ class HttpUploader(Uploader, FindsExisting, Verifies, Checks):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._method} {self.target}>"
+
+    def _send(
+        self,
+        url: str,
+        media: ResolvedMedia,
+        context: UploadContext,
+        *,
+        conditions: Mapping[str, str],
+        expected: Collection[int] = (),
+    ) -> tuple[Answer, str | None]:
+        """Send the file there; the answer, and the SHA-256 of what was sent. `expected`: statuses besides the usual."""
+        hashed = attrs.evolve(media, sha256=source_sha256(media, context)) if self._digest == "always" else media
+        body = MediaBody(hashed, context)
+        form = None
+        headers = {"Content-Type": media.mime_type}
+        if self._idempotency_header is not None:
+            headers[self._idempotency_header] = context.key
+        if self._field_name is not None:
+            form = MultipartBody(
+                body,
+                field_name=self._field_name,
+                file_name=media.name,
+                content_type=media.mime_type,
+                fields=self._fields,
+            )
+            headers["Content-Type"] = form.content_type
+        elif self._digest != "never" and body.sha256 is not None:
+            headers |= digest_headers(body.sha256)
+        answer = self._session.request(
+            self._method,
+            url,
+            headers=self._for_media({**headers, **conditions}, media),
+            body=body if form is None else form,
+            expected=self._expected.union(expected),
+            cancel=context.cancel,
+        )
+        return answer, body.sha256
+
+    def _deduplicated(self, conflict: AlreadyExists, media: ResolvedMedia, context: UploadContext) -> UploadReceipt:
+        """The receipt of what stands there already, if it has the same bytes; otherwise the conflict is raised."""
+        found = self.find_existing(media, context)
+        if found is None:
+            raise conflict
+        return attrs.evolve(found, deduplicated=True)
 
     def _for_media(self, headers: Mapping[str, str], media: ResolvedMedia) -> Headers:
         own = self._headers

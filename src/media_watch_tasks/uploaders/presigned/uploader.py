@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from media_watch_tasks.abc.uploader import UploadContext, Uploader
+from media_watch_tasks.abc.uploader import RemovesUnfinished, UploadContext, Uploader
+from media_watch_tasks.cancellation import CancelReason
 from media_watch_tasks.clock import Clock, to_ns
 from media_watch_tasks.errors import (
+    AlreadyExists,
+    AssetChanged,
+    AssetNotFound,
     ConfigurationError,
-    LeaseLost,
     MediaWatchError,
     OperationCancelled,
     PermanentError,
@@ -47,9 +50,11 @@ _CONFLICT, _GONE = 409, frozenset({404, 410})
 # S3 answers so when a URL has expired, or the credentials behind it have.
 _REFUSED = frozenset({400, 401, 403})
 _GOOD = range(200, 300)
+# Of the state that is kept: no URL, no field, no header.
+_ID, _KEY, _SHA256 = "upload_id", "key", "sha256"
 
 
-class PresignedUploader(Uploader):
+class PresignedUploader(Uploader, RemovesUnfinished):
     """Asks a server where to upload, sends the file there, says that it is done, and waits until it was processed.
 
     The default steps, below `url` (override a method for a server that speaks otherwise):
@@ -63,11 +68,14 @@ class PresignedUploader(Uploader):
       `error`, `remote_id`, `sha256`.
     - `discard`: DELETE `{id}`.
 
-    Every request to the server carries the task's key as `Idempotency-Key`, so that a repeated `init` finds what an
-    earlier attempt did. Upload URLs are secrets: they go into no log, message or database, and must be of the server's
-    own origin or of one in `upload_origins`. Credentials go to the server's origin alone. Redirects are never followed.
-    An upload that does not reach its end is discarded. One that is still processed when `poll_limit` is over counts as
-    failed, and the next attempt goes on waiting for it.
+    Every request to the server carries the task's key as `Idempotency-Key`: a server that answers a repeated `init` with
+    the id of the upload that still waits, and a fresh URL, has it gone on with, after a failure and after a restart; one
+    that names another id has the earlier upload discarded. What had arrived as a whole is not sent again. The id is what
+    is kept; upload URLs are secrets: they go into no log, message or database, and must be of the server's own origin or
+    of one in `upload_origins`. Credentials go to the server's origin alone. Redirects are never followed.
+
+    An upload whose task ends without a delivery is discarded, if need be by a later run. One that is still processed
+    when `poll_limit` is over counts as failed, and the next attempt goes on waiting for it.
 
     Args:
         url: of the server's endpoints.
@@ -171,21 +179,23 @@ class PresignedUploader(Uploader):
 
     def complete(self, upload_id: str, media: ResolvedMedia, context: UploadContext, *, sha256: str | None) -> None:
         """Tell the server that everything was sent. It having heard that before is no error."""
-        self.ask(
+        answer = self.ask(
             "POST", f"{quote(upload_id, safe='')}/complete", context,
-            json={"size": media.size, "sha256": sha256}, expected=_ACCEPTED | {_CONFLICT},
+            json={"size": media.size, "sha256": sha256}, expected=_ACCEPTED | {_CONFLICT} | _GONE,
         )  # fmt: skip
+        if answer.status in _GONE:
+            raise TransientError(f"the server has lost the upload {upload_id}")
 
     def status(self, upload_id: str, context: UploadContext) -> RemoteStatus | None:
         """How far the server is; None if it does not know the upload (any more)."""
         answer = self.ask("GET", quote(upload_id, safe=""), context, expected=DONE | _GONE)
         return None if answer.status in _GONE else read_status(answer.json())
 
-    def discard(self, upload_id: str, context: UploadContext) -> None:
-        """Ask the server to forget an upload and what was sent of it."""
+    def discard(self, upload_id: str, key: str) -> None:
+        """Ask the server to forget an upload and what was sent of it. `key`: of its task."""
         # Without the token: this is what is done when it was cancelled.
         self._session.request(
-            "DELETE", f"{self._url}/{quote(upload_id, safe='')}", headers={"Idempotency-Key": context.key},
+            "DELETE", f"{self._url}/{quote(upload_id, safe='')}", headers={"Idempotency-Key": key},
             expected=_ACCEPTED | _GONE,
         )  # fmt: skip
 
@@ -222,11 +232,13 @@ class PresignedUploader(Uploader):
                 f"{media.asset.display} has {media.size} bytes, more than the {self._max_size} allowed"
             )
         earlier = self._go_on(media, context)
-        if earlier is not None:
+        if isinstance(earlier, UploadReceipt):
             return earlier
         artwork = None if self._artwork is None else self._artwork(media)
         context.progress(0, total=media.size, stage=Stage.INITIALISE)
         grant = self.init(media, context, artwork)
+        if earlier is not None and earlier != grant.upload_id:
+            self._discard_quietly(earlier, context)
         if grant.file is None:
             if grant.status is None or grant.status.state not in {RemoteState.COMPLETED, RemoteState.PROCESSING}:
                 raise TransientError("the server's answer to init names no upload URL")
@@ -235,18 +247,23 @@ class PresignedUploader(Uploader):
         try:
             sha256 = self._send(grant, grant.file, media, artwork, context)
             context.confirm()
-        except LeaseLost:
-            raise  # the upload is another worker's now
-        except BaseException:
-            self._discard_quietly(grant.upload_id, context)
-            raise
-        try:
             # Whatever happens from here on, the server may have all it needs: the next attempt asks for the status.
             self.complete(grant.upload_id, media, context, sha256=sha256)
             return self._wait(grant.upload_id, media, context, sha256=sha256)
-        except (OperationCancelled, PermanentError, ConfigurationError):
+        except OperationCancelled as stopped:
+            # After any other reason somebody goes on with it: the next attempt, or by now another worker.
+            if stopped.reason is CancelReason.USER:
+                self._discard_quietly(grant.upload_id, context)
+            raise
+        except (AlreadyExists, AssetChanged, AssetNotFound, PermanentError, ConfigurationError):
             self._discard_quietly(grant.upload_id, context)
             raise
+
+    def abort(self, resume_state: Mapping[str, Any]) -> None:
+        """Ask the server to forget a cut-off upload, and what was sent of it."""
+        upload_id, key = resume_state.get(_ID), resume_state.get(_KEY)
+        if isinstance(upload_id, str) and isinstance(key, str):
+            self.discard(upload_id, key)
 
     def close(self) -> None:
         """Close the connections."""
@@ -255,27 +272,41 @@ class PresignedUploader(Uploader):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._url}>"
 
-    def _go_on(self, media: ResolvedMedia, context: UploadContext) -> UploadReceipt | None:
-        """The receipt of an earlier attempt that had said that it was done, once the server is done too."""
+    def _go_on(self, media: ResolvedMedia, context: UploadContext) -> UploadReceipt | str | None:
+        """What an earlier attempt left: its receipt, once the server is done too; the id of what still waits for bytes.
+
+        None: nothing.
+        """
         state = context.resume_state or {}
-        upload_id = state.get("upload_id")
+        upload_id, sent = state.get(_ID), state.get(_SHA256)
         if not isinstance(upload_id, str):
             return None
+        sha256 = sent if isinstance(sent, str) else None
         found = self.status(upload_id, context)
-        if found is not None and found.state in {RemoteState.PROCESSING, RemoteState.COMPLETED}:
+        if found is None or found.state is RemoteState.FAILED:
+            if found is not None:
+                self._discard_quietly(upload_id, context)
+            context.save_resume_state(None)
+            return None
+        if found.state is not RemoteState.PENDING:
             context.confirm()
-            known = state.get("sha256")
-            return self._wait(upload_id, media, context, sha256=known if isinstance(known, str) else None)
-        if found is not None:
-            self._discard_quietly(upload_id, context)
-        context.save_resume_state(None)
-        return None
+            return self._wait(upload_id, media, context, sha256=sha256)
+        if sha256 is None:
+            return upload_id
+        # Everything had arrived there, and only that was not said.
+        context.confirm()
+        self.complete(upload_id, media, context, sha256=sha256)
+        try:
+            return self._wait(upload_id, media, context, sha256=sha256)
+        except PermanentError as error:
+            raise TransientError(f"what an earlier attempt had sent cannot be used any more: {error}") from error
 
     def _send(
         self, grant: Grant, target: UploadTarget, media: ResolvedMedia, artwork: Artwork | None, context: UploadContext
     ) -> str | None:
         """Transfer everything; the SHA-256 of what was sent."""
-        context.save_resume_state({"upload_id": grant.upload_id})
+        state = {_ID: grant.upload_id, _KEY: context.key}
+        context.save_resume_state(state)
         if artwork is not None and grant.artwork is not None:
             self.transfer(
                 grant.artwork, BytesBody(artwork.data), name=f"artwork.{artwork.extension}",
@@ -284,7 +315,7 @@ class PresignedUploader(Uploader):
         body = MediaBody(media, context)
         self.transfer(target, body, name=media.name, mime_type=media.mime_type, context=context)
         context.progress(media.size, total=media.size, stage=Stage.FINALISE)
-        context.save_resume_state({"upload_id": grant.upload_id, "sha256": body.sha256})
+        context.save_resume_state({**state, _SHA256: body.sha256})
         return body.sha256
 
     def _wait(
@@ -318,7 +349,7 @@ class PresignedUploader(Uploader):
 
     def _discard_quietly(self, upload_id: str, context: UploadContext) -> None:
         try:
-            self.discard(upload_id, context)
+            self.discard(upload_id, context.key)
         except MediaWatchError as error:
             _log.warning("an upload could not be discarded: %s", redact(str(error)), extra={"upload_id": upload_id})
             return

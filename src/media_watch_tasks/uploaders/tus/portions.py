@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.http.bodies import exactly, whole_file
+from media_watch_tasks.http.passing_hash import PassingHash
 from media_watch_tasks.model.assets import ResolvedMedia
 
 __all__ = ["AT_HAND", "PassingFile", "Portion"]
@@ -26,7 +27,7 @@ class PassingFile:
         self._stream: BinaryIO | None = None
         self._watched: BinaryIO | None = None
         self._position = 0
-        self._digest = hashlib.sha256()
+        self._digest = PassingHash()
         self._hashed = 0
 
     @property
@@ -50,14 +51,18 @@ class PassingFile:
             yield piece
 
     def close(self) -> None:
-        """Close the stream. May be called again."""
+        """Close the stream, and end the hashing. May be called again."""
+        self._close_stream()
+        self._digest.close()
+
+    def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
 
     def _at(self, position: int) -> BinaryIO:
         if self._watched is None or self._stream is None or self._position != position:
-            self.close()
+            self._close_stream()
             self._stream = whole_file(self._media, position)
             self._watched = self._context.watch(self._stream, offset=position)
             self._position = position

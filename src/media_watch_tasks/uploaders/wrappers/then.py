@@ -12,6 +12,7 @@ from media_watch_tasks.abc.uploader import (
     Checks,
     FindsExisting,
     LocalDestination,
+    RemovesUnfinished,
     Resumable,
     UploadContext,
     Uploader,
@@ -53,8 +54,8 @@ class Then(Wrapper, FindsExisting, Checks, LocalDestination):
         """Make an object that can verify where both can, and clears up where one of them does."""
         parts = (first, second)
         verifies = (Verifies,) if all(isinstance(part, Verifies) for part in parts) else ()
-        resumes = (Resumable,) if any(isinstance(part, Resumable) for part in parts) else ()
-        made: Self = super().__new__(class_with(cls, (*verifies, *resumes)), first)
+        clears = [one for one in (Resumable, RemovesUnfinished) if any(isinstance(part, one) for part in parts)]
+        made: Self = super().__new__(class_with(cls, (*verifies, *clears)), first)
         return made
 
     def __init__(self, first: Uploader, second: Uploader) -> None:
@@ -101,7 +102,7 @@ class Then(Wrapper, FindsExisting, Checks, LocalDestination):
         """Remove what either of them left unfinished."""
         for name, part in ((_FIRST, self.inner), (_SECOND, self._second)):
             state = resume_state.get(name)
-            if isinstance(state, Mapping) and isinstance(part, Resumable):
+            if isinstance(state, Mapping) and isinstance(part, RemovesUnfinished):
                 part.abort(state)
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from media_watch_tasks.abc.uploader import (
     FindsExisting,
     LocalDestination,
     MovesRemote,
+    RemovesUnfinished,
     Resumable,
     UploadContext,
     Uploader,
@@ -37,7 +38,9 @@ class Wrapper(Uploader):
         ConfigurationError: it is no uploader, or one that fans out.
     """
 
-    passes_on: tuple[type, ...] = (FindsExisting, Verifies, Checks, Resumable, MovesRemote, LocalDestination)
+    passes_on: tuple[type, ...] = (
+        FindsExisting, Verifies, Checks, Resumable, RemovesUnfinished, MovesRemote, LocalDestination,
+    )  # fmt: skip
     """The capabilities that it has where the uploader inside has them."""
 
     def __new__(cls, inner: Uploader, *_arguments: Any, **_named: Any) -> Self:  # noqa: ANN401 - those of the subclass
@@ -93,9 +96,13 @@ class _Checking(Wrapper, Checks):
         self._inner.check()
 
 
-class _Resuming(Wrapper, Resumable):
+class _Removing(Wrapper, RemovesUnfinished):
     def abort(self, resume_state: Mapping[str, Any]) -> None:
         self._inner.abort(resume_state)
+
+
+class _Resuming(_Removing, Resumable):
+    pass
 
 
 class _Moving(Wrapper, MovesRemote):
@@ -114,6 +121,7 @@ _PASSING: dict[type, type[Wrapper]] = {
     Verifies: _Verifying,
     Checks: _Checking,
     Resumable: _Resuming,
+    RemovesUnfinished: _Removing,
     MovesRemote: _Moving,
     LocalDestination: _Local,
 }
