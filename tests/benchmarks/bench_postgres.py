@@ -1,6 +1,6 @@
 """The task queue on PostgreSQL beside raw psycopg on the same tables and indices, and other queues, in one run.
 
-    python tests/benchmarks/bench_postgres.py [--tasks 2000] [--peer-tasks 1000] [--rounds 3] [--processes 1 2 4]
+    python tests/benchmarks/bench_postgres.py [--tasks 2000] [--peer-tasks 1000] [--rounds 2] [--processes 1 2 4]
 
 Raw is the least that the same tables allow: INSERT … unnest, UPDATE … FOR UPDATE SKIP LOCKED, and a receipt, without a
 look at pauses, constraints, lapsed leases or known assets. All share one server with fsync, whose commits are on the
@@ -351,7 +351,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tasks", type=int, default=2_000)
     parser.add_argument("--peer-tasks", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--queues", nargs="+", default=list(QUEUES), choices=list(QUEUES))
     options = parser.parse_args()
