@@ -182,7 +182,7 @@ def kill_in_turns(crowd: Crowd, kills: int, *, afterwards: Afterwards = "keep") 
         crowd.kill_all()
         assert stores.tasks.counts()[TaskState.DEAD] == 0
         assert_counts_are_exact(stores)
-    Judge(folder, crowd.footage, afterwards).check_end(look(folder), several_acted=afterwards != "keep")
+    Judge(folder, crowd.footage, afterwards).check_end(look(folder))
     assert arrivals.twice() == {}
     held = held_claims(read_marks(folder / "trace"), crowd.last_sign_ns())
     assert double_claims(held) == []

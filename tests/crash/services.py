@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.crash.databases import database_of
+from tests.crash.databases import Stores, database_of
 from tests.crash.programs import Afterwards, hold_at, options, set_up, stores_and_manager
 
 from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, TaskManager
@@ -114,7 +114,7 @@ def soak(*, folder: str, role: str, seed: int) -> None:
     place = Path(folder)
     inner = DirectoryUploader(place / "backup", fsync=False)
     with (
-        database_of(place).open() as stores,
+        _opened(place) as stores,
         TaskManager(
             media_scanner=LocalMediaScanner(place / "source"),
             media_resolver=LocalMediaResolver(place / "source"),
@@ -130,3 +130,13 @@ def soak(*, folder: str, role: str, seed: int) -> None:
             except StoreError:
                 logging.getLogger(__name__).exception("the run has ended, another one follows")
             time.sleep(0.05)
+
+
+def _opened(place: Path) -> Stores:
+    """The stores. Where a connection is cut while they are opened, whoever has started the program tries again."""
+    while True:
+        try:
+            return database_of(place).open()
+        except StoreError:
+            logging.getLogger(__name__).exception("not opened, tried again")
+            time.sleep(0.1)

@@ -105,12 +105,8 @@ class Judge:
         for path, versions in self._footage.versions.items():
             self._was_not_taken_too_early(path, versions[-1], delivered)
 
-    def check_end(self, wreck: Wreck, *, several_acted: bool = False) -> None:
-        """Once everything is done: every file is there, as it was last, with a receipt.
-
-        `several_acted`: of two processes that take the same file from the source one may have been killed while it had
-        the next version aside. What it leaves must be known, and its file be delivered as it was last.
-        """
+    def check_end(self, wreck: Wreck) -> None:
+        """Once everything is done: every file is there, as it was last, with a receipt."""
         self._checked.clear()
         self.check(wreck)
         delivered = {(each.path, each.size, each.mtime_ns): each for each in wreck.deliveries}
@@ -121,14 +117,7 @@ class Judge:
             assert delivery.sha256 == last.sha256
             assert (self._folder / "backup" / delivery.remote_id).read_bytes() == last.content
         left = list((self._folder / "source").rglob(".mwt-*"))
-        if several_acted:
-            left = [path for path in left if not self._is_known(path)]
         assert left == [], "files were left aside at the source"
-
-    def _is_known(self, aside: Path) -> bool:
-        name = aside.name.split("-", 2)[2]
-        path = str(aside.with_name(name).relative_to(self._footage.root))
-        return self._footage.number_of(path, aside.read_bytes()) is not None
 
     def _stands_at_destination(self, delivery: Delivery) -> None:
         at = self._folder / "backup" / delivery.remote_id

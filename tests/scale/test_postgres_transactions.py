@@ -195,6 +195,28 @@ def test_a_block_whose_connection_is_lost_within_leaves_nothing(database: Databa
     assert names(database) == []
 
 
+def test_a_connection_that_is_lost_while_it_is_made_is_made_again(
+    database: Database, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = Connection.command
+    lost: list[str] = []
+
+    def lose(connection: Connection, sql: str) -> str | None:
+        if "search_path" in sql and not lost:
+            lost.append(sql)
+            end_sessions(postgres)
+        return command(connection, sql)
+
+    end_sessions(postgres)
+    monkeypatch.setattr(Connection, "command", lose)
+    try:
+        found = names(database)
+    except StoreError as error:
+        pytest.fail(f"it was not made again: {error}")
+    assert found == []
+    assert len(lost) == 1, "the fault has struck"
+
+
 @pytest.mark.parametrize("where", ["pg_backend_pid", "advisory"])
 def test_stores_are_opened_although_a_connection_is_lost_meanwhile(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, where: str

@@ -68,7 +68,9 @@ class Connection:
         try:
             answer = self.command(_SETTINGS.format(schema=quoted(schema)))
         except Exception as error:
-            translated = as_store_error(error, self.name, broken=self.is_broken_by(error))
+            if self.is_gone(error):
+                raise unreachable(error, self.name) from error
+            translated = as_store_error(error, self.name)
             if translated is None:
                 raise
             raise translated from error
