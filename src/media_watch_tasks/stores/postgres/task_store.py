@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -78,19 +77,6 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
     def register_worker(self, name: str = "") -> str:
         """See `TaskStore`. It is synced: a number that the server forgot would be given to a second worker."""
         return self.database.run_alone(lambda: self._workers.register(name), durable=True)
-
-    @contextmanager
-    def acting(self, task_id: int) -> Iterator[bool]:
-        """See `TaskStore`."""
-        with self._actions.hold(task_id) as taken:
-            # Behind the lock: whoever had it before may have done the action.
-            owed = "SELECT 1 FROM task_action WHERE task_id = ?"
-            yield taken and bool(self.database.execute(owed, (task_id,)))
-
-    def close(self) -> None:
-        """See `RelationalTaskStore`."""
-        self._actions.close()
-        super().close()
 
     def purge(self, selection: TaskSelection, *, before_ns: int) -> int:
         """See `TaskStore`. It works in small transactions, so that nobody waits long for his turn."""

@@ -25,6 +25,7 @@ _OWED = """
 SELECT a.task_id FROM task_action AS a JOIN task AS t ON t.id = a.task_id
 WHERE t.route IN (SELECT value FROM json_each(?)) ORDER BY a.task_id LIMIT ?
 """
+_IS_OWED = "SELECT 1 FROM task_action WHERE task_id = ?"
 _DONE = "DELETE FROM task_action WHERE task_id = ?"
 _UNFINISHED = """
 SELECT id FROM task
@@ -79,6 +80,10 @@ class TaskSequel:
         """See `TaskStore.pending_actions`; the ids."""
         numbers = self._core.names.current().ids_of(routes)
         return [row[0] for row in self._core.database.execute(_OWED, (json_of_ids(numbers), limit))]
+
+    def is_owed(self, task_id: int) -> bool:
+        """True while the action of the task is owed."""
+        return bool(self._core.database.execute(_IS_OWED, (task_id,)))
 
     def finish_action(self, task_id: int) -> bool:
         """See `TaskStore.finish_action`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, TypeVar
 
 from media_watch_tasks.abc.announcements import AnnouncesWork
 from media_watch_tasks.abc.stores import Reservation, TaskStore
@@ -34,13 +36,23 @@ from media_watch_tasks.stores.relational.task_sequel import TaskSequel
 from media_watch_tasks.stores.relational.task_settle import TaskSettle
 from media_watch_tasks.stores.relational.worker_records import WorkerRecords
 
-__all__ = ["RelationalTaskStore", "nobody_else"]
+__all__ = ["ActionLocks", "RelationalTaskStore", "nobody_else"]
 
 _T = TypeVar("_T")
 
 
 def nobody_else(_worker_ids: Sequence[str]) -> None:
     """Workers that ended held nothing but tasks."""
+
+
+class ActionLocks(Protocol):
+    """Who does an after-upload action."""
+
+    def hold(self, task_id: int, /) -> AbstractContextManager[bool]:
+        """True where nobody else is at the action, until the block ends or the process dies."""
+
+    def close(self) -> None:
+        """Let go of what is kept between actions."""
 
 
 class RelationalTaskStore(TaskStore, AnnouncesWork):
@@ -57,17 +69,19 @@ class RelationalTaskStore(TaskStore, AnnouncesWork):
     _control: TaskControl
     _queries: TaskQueries
     _announcements: Announcements
+    _actions: ActionLocks
 
+    @abstractmethod
     def _alone(self, work: Callable[[], _T]) -> _T:
         """Do work that rests on more than the rows it writes, in a transaction."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _beside(self, work: Callable[[], _T], *, durable: bool = False) -> _T:
         """Do work that, where a database has many writers, can mostly be done beside work of its kind."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of the workers' locks, as the end of the process would. The database is closed by its owner."""
+        self._actions.close()
         self._announcements.close()
         self._workers.close()
 
@@ -176,6 +190,13 @@ class RelationalTaskStore(TaskStore, AnnouncesWork):
         """See `TaskStore`."""
         owing = self._sequel.pending_actions(routes, limit=limit)
         return self.tasks(TaskSelection(ids=frozenset(owing)), limit=len(owing)) if owing else ()
+
+    @contextmanager
+    def acting(self, task_id: int) -> Iterator[bool]:
+        """See `TaskStore`."""
+        with self._actions.hold(task_id) as taken:
+            # Behind the lock: whoever had it before may have done the action.
+            yield taken and self._sequel.is_owed(task_id)
 
     def finish_action(self, task_id: int, *, error: str | None = None) -> bool:  # noqa: ARG002 - told in an event
         """See `TaskStore`."""

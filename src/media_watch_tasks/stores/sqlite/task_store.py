@@ -18,6 +18,7 @@ from media_watch_tasks.stores.relational.task_queries import TaskQueries
 from media_watch_tasks.stores.relational.task_sequel import TaskSequel
 from media_watch_tasks.stores.relational.task_settle import TaskSettle
 from media_watch_tasks.stores.relational.task_store import RelationalTaskStore, nobody_else
+from media_watch_tasks.stores.sqlite.action_locks import ActionLocks
 from media_watch_tasks.stores.sqlite.announcements import watch_announcements
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
@@ -64,6 +65,7 @@ class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)
         self._announcements = Announcements(partial(watch_announcements, database))
+        self._actions = ActionLocks(database.path)
 
     def _alone(self, work: Callable[[], _T]) -> _T:
         with self.transaction():
