@@ -239,6 +239,15 @@ class TestCredentials:
         assert s3.received("UploadPart") == len(data), "what had arrived was sent again"
         assert s3.count("CreateMultipartUpload") == 1
 
+    def test_a_single_request_is_repeated_with_new_ones(
+        self, s3: StrictS3, uploader: S3Uploader, tree: FakeTree, made: list[Credentials]
+    ) -> None:
+        upload(uploader, media_of(tree, "first.mov", b"1"))
+        s3.credentials = self.NEW
+        upload(uploader, media_of(tree, "clip.mov", b"x" * MIB))
+        assert s3.objects["clip.mov"].data == b"x" * MIB
+        assert made == [self.OLD, self.NEW]
+
     def test_if_the_new_ones_are_refused_too_the_destination_waits(
         self, s3: StrictS3, uploader: S3Uploader, tree: FakeTree, made: list[Credentials]
     ) -> None:
