@@ -60,7 +60,10 @@ def run_test(tmp_path_factory: pytest.TempPathFactory) -> RunTest:
     def run(node_id: str) -> Findings:
         findings = Findings()
         output = io.StringIO()
-        options = ["-q", "-s", "-p", "no:cacheprovider", "-o", "timeout=0", "--rootdir", str(ROOT)]
+        # Without the plugin that collects garbage at the end, twice: among all tests of the session that takes longer
+        # than most tests.
+        options = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-o", "timeout=0"]
+        options += ["--rootdir", str(ROOT)]
         options += ["-c", str(ROOT / "pyproject.toml"), "--basetemp", str(tmp_path_factory.mktemp("mutant") / "inner")]
         with redirect_stdout(output), redirect_stderr(output), pytest.MonkeyPatch.context() as environment:
             # With CI set, pytest shows every difference in full, which takes minutes for long streams; nobody reads it.
