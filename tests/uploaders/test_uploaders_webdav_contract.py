@@ -6,12 +6,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.uploaders.rclone_webdav import READY_GUARD, running
 
 from media_watch_tasks.abc import Uploader
-from media_watch_tasks.errors import TransientError
+from media_watch_tasks.errors import PermanentError, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.testing.contracts.uploader import UploaderContract
@@ -105,9 +106,7 @@ class TestWebdavUploader(_Suite, RemovesUnfinishedContract):
             yield uploader
 
     def contents(self, uploader: Uploader) -> list[bytes]:
-        # This server shows its readers no name with a line break in it.
-        shown = [path for path in self.files() if not path.name.startswith(".mwt-") and "\n" not in path.name]
-        return [path.read_bytes() for path in shown]
+        return [path.read_bytes() for path in self.files() if not path.name.startswith(".mwt-")]
 
     def leftovers(self, uploader: Uploader) -> int:
         return len([path for path in self.files() if path.name.startswith(".mwt-")])
@@ -123,3 +122,17 @@ class TestWebdavUploader(_Suite, RemovesUnfinishedContract):
 
 class TestWebdavUploaderByKey(TestWebdavUploader):
     template = "/{key2}/{key}{ext}"
+
+
+@pytest.mark.parametrize("name", ["line\r\nbreak.mov", "bell\x07.mov", "delete\x7f.mov"])
+def test_a_name_that_servers_hide_is_refused_before_anything_is_sent(
+    rig: Any, webdav: str, folder: Path, name: str
+) -> None:
+    media = rig.media(name, b"clip")
+    earlier = sorted(folder.rglob("*"))
+    with WebdavUploader(webdav + "/{path}") as uploader:
+        with pytest.raises(PermanentError, match="control character"):
+            uploader.upload(media, rig.context(media))
+        assert sorted(folder.rglob("*")) == earlier
+    with WebdavUploader(webdav + "/{key}") as uploader:
+        assert uploader.upload(media, rig.context(media)).size == len(b"clip")

@@ -32,7 +32,6 @@ FAULTS: dict[str, list[S3Fault]] = {
     "one request": [],
     "one request: server error": [S3Fault("PutObject", status=500)],
     "one request: refused": [S3Fault("PutObject", status=403, code="SignatureDoesNotMatch")],
-    "one request: reset": [S3Fault("PutObject", reset_at=1_000)],
     "one request: lost answer": [S3Fault("PutObject", lose_answer=True)],
 }
 

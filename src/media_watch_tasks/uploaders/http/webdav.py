@@ -41,6 +41,8 @@ _NO_MOVE = frozenset({405, 501})
 _CONTROL = re.compile("%[01][0-9A-F]|%7F")
 _MOVED, _TAKEN, _IN_PART = frozenset({201, 204}), 412, 207
 
+_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
+
 
 class WebdavUploader(HttpUploader, RemovesUnfinished):
     """Delivers to a WebDAV server (RFC 4918): PUT to a temporary name beside the file's own, then MOVE.
@@ -93,10 +95,16 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
 
         Raises:
             AlreadyExists: something else stands at the URL; nothing is sent then.
+            PermanentError: a control character in the name.
             ConfigurationError: the server knows no MOVE, or redirects.
             TransientError and all others: as `HttpUploader.upload`.
         """
         url = self._template.render(media.asset, context.key)
+        if _CONTROL.search(url):
+            raise PermanentError(
+                f"{media.asset.display}: WebDAV servers hide names with a line break or another control character, so"
+                " that nobody would find the file; rename it, or use a template such as {key}"
+            )
         self._remove_earlier(context)
         try:
             self._may_overwrite(url, media, context)  # gigabytes that may not stand there need not be sent
