@@ -29,11 +29,12 @@ class Partition:
         self._listener.bind(str(self.folder / _SOCKET))
         self._listener.listen(64)
         self._ends: dict[socket.socket, socket.socket] = {}
+        self._clients: set[socket.socket] = set()
         self._wake, self._woken = socket.socketpair()
         self._closed = False
         self.is_cut = False
         self.held_back = 0
-        """How many times something was there to be forwarded when the network was cut."""
+        """How many clients wanted the server, or had sent it something, while the network was cut."""
         self._thread = threading.Thread(target=self._run, name="partition")
         self._thread.start()
 
@@ -69,15 +70,23 @@ class Partition:
             if self._woken in ready:
                 self._woken.recv(64)
             elif self.is_cut:
-                self.held_back += 1
-                # Until it is woken: what is ready stays so.
-                select.select([self._woken], (), ())
+                self._hold_back()
             elif self._listener in ready:
                 self._accept()
             else:
                 for end in ready:
                     if end in self._ends:
                         self._forward(end)
+
+    def _hold_back(self) -> None:
+        quiet = {self._listener, *self._clients}
+        while True:
+            ready, _, _ = select.select([self._woken, *quiet], (), ())
+            if self._woken in ready:
+                return
+            # What is ready stays so until the network is healed: each counts once.
+            quiet.difference_update(ready)
+            self.held_back += len(ready)
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -89,6 +98,7 @@ class Partition:
             server.close()
             return
         self._ends |= {client: server, server: client}
+        self._clients.add(client)
 
     def _forward(self, end: socket.socket) -> None:
         other = self._ends[end]
@@ -99,4 +109,5 @@ class Partition:
         if not data:
             for gone in (end, other):
                 del self._ends[gone]
+                self._clients.discard(gone)
                 gone.close()

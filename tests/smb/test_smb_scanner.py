@@ -474,6 +474,7 @@ def test_memory_does_not_grow_with_the_tree(server: Server, connection: SmbConne
     finally:
         tracemalloc.stop()
     assert seen == 18_000
-    assert peaks[1] < peaks[0] * 1.1
-    assert peaks[2] < peaks[0] * 1.1
+    # Pages on their way make the peak unsteady; a hundred bytes kept of each file would be 600 kB more at each look.
+    assert peaks[1] < peaks[0] + (300 << 10)
+    assert peaks[2] < peaks[0] + (300 << 10)
     assert max(peaks) < 16 << 20
