@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from media_watch_tasks.model.identity import within_int64
 from media_watch_tasks.model.scans import DirectoryStamp
 
-__all__ = ["directory_stamp", "signed_file_id"]
+__all__ = ["FolderStat", "directory_stamp", "signed_file_id"]
 
 _INT64 = 2**63
+
+
+class FolderStat(NamedTuple):
+    """What a scan needs of the stat of a folder, under the names that it has there."""
+
+    st_dev: int
+    st_ino: int
+    st_mtime_ns: int
+    st_ctime_ns: int
 
 
 def signed_file_id(inode: int) -> int:
@@ -17,7 +27,7 @@ def signed_file_id(inode: int) -> int:
     return inode if inode < _INT64 else inode - 2 * _INT64
 
 
-def directory_stamp(found: os.stat_result, *, with_file_id: bool) -> DirectoryStamp:
+def directory_stamp(found: os.stat_result | FolderStat, *, with_file_id: bool) -> DirectoryStamp:
     """The stamp of a directory."""
     return DirectoryStamp(
         within_int64(found.st_mtime_ns),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
 import attrs
 
+from media_watch_tasks.local.attributes import FolderStat
 from media_watch_tasks.local.confined import open_below
 
 __all__ = ["DirectoryChain"]
@@ -70,8 +72,11 @@ class DirectoryChain:
 
     def encloses(self, found: os.stat_result) -> bool:
         """True if the folder where the walk stands is below this one: a link or mount has led back to it."""
-        place = _place(found)
-        return any(level.place == place for level in self._levels[:-1])
+        return _stands_at(self._levels[:-1], found)
+
+    def passes(self, found: os.stat_result | FolderStat) -> bool:
+        """True if the folder where the walk stands is this one, or is below it."""
+        return _stands_at(self._levels, found)
 
     def close(self) -> None:
         """Close all folders but the root."""
@@ -106,5 +111,10 @@ class DirectoryChain:
             self._levels[index].descriptor = -1
 
 
-def _place(found: os.stat_result) -> tuple[int, int]:
+def _place(found: os.stat_result | FolderStat) -> tuple[int, int]:
     return found.st_dev, found.st_ino
+
+
+def _stands_at(levels: Sequence[_Level], found: os.stat_result | FolderStat) -> bool:
+    place = _place(found)
+    return any(level.place == place for level in levels)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Sequence
+import stat
+from collections.abc import Generator, Iterable, Sequence
+from itertools import compress, repeat
 
 import attrs
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.local.attributes import directory_stamp
+from media_watch_tasks.local.attributes import FolderStat, directory_stamp
 from media_watch_tasks.local.descriptors import DirectoryChain
 from media_watch_tasks.local.file_systems import FileSystem, file_system_of
 from media_watch_tasks.local.links import link_targets
-from media_watch_tasks.local.listing import Look, file_portions, read_names
+from media_watch_tasks.local.listing import LARGEST_SIZE, FileColumns, FilePortion, Look, file_portions, read_names
+from media_watch_tasks.local.reading_ahead import FolderListing
 from media_watch_tasks.local.root import LocalRoot
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import DirectoryStamp, KnownDirectory, ProblemKind, ScanPage, ScanProblem
-from media_watch_tasks.scanning import MediaFilter, encode_checkpoint
+from media_watch_tasks.scanning.checkpoints import encode_checkpoint
+from media_watch_tasks.scanning.filters import MediaFilter
 
 __all__ = ["FolderPages", "Pages"]
 
@@ -52,6 +56,8 @@ class FolderPages:
     _follow_symlinks: bool
     _cancel: CancelToken
     _file_systems: dict[int, FileSystem] = attrs.field(factory=dict, init=False)
+    looks: int = attrs.field(default=0, init=False)
+    """Files that were looked at by now."""
 
     def entered(self, directory: bytes, found: os.stat_result, known: KnownDirectory | None, *, silent: bool) -> Pages:
         """The pages of the folder that was just opened, with the stat of it from then.
@@ -72,6 +78,24 @@ class FolderPages:
             self._root.require(self._root_descriptor)
             yield self.unlisted(directory, ProblemKind.UNREADABLE, content.error)
         return content.folders
+
+    def read_ahead(self, directory: bytes, listing: FolderListing) -> Pages:
+        """The page of a folder that another process has read, on a file system that is known (`knows`)."""
+        self._cancel.raise_if_cancelled()
+        file_system = self._file_systems[listing.itself.st_dev]
+        names = self._filter.files(directory, listing.names)
+        columns: Sequence[Iterable[int]] = (listing.sizes, listing.times, listing.inodes)
+        if len(names) < len(listing.names):
+            left = set(names)
+            kept = [name in left for name in listing.names]
+            columns = [compress(column, kept) for column in columns]
+        looked_at = FileColumns(repeat(stat.S_IFREG, len(names)), *columns)
+        rows, file_ids = looked_at.rows(names, *self._sizes())
+        folders = tuple(self._filter.directories(directory, listing.folders))
+        content = _Content([], folders, _stamp(file_system, listing.itself))
+        portion = FilePortion(rows, file_ids, (), last=True)
+        yield self._page(directory, content, portion, with_ids=file_system.keeps_file_ids)
+        return folders
 
     def unchanged(self, directory: bytes, known: KnownDirectory) -> ScanPage:
         """The page of a folder whose stamp is the known one."""
@@ -103,6 +127,10 @@ class FolderPages:
         file_system = self._file_systems.get(found.st_dev)
         return None if file_system is None else _stamp(file_system, found)
 
+    def knows(self, device: int) -> bool:
+        """True if an open folder has stood on the file system of this device number."""
+        return device in self._file_systems
+
     def _file_system(self, found: os.stat_result) -> FileSystem:
         file_system = self._file_systems.get(found.st_dev)
         if file_system is None:
@@ -128,30 +156,33 @@ class FolderPages:
 
     def _listed(self, directory: bytes, content: _Content, *, with_ids: bool) -> Generator[ScanPage]:
         portions = file_portions(
-            self._chain.descriptor(),
-            content.files,
-            sizes=(self._filter.min_size, self._filter.max_size),
-            cancel=self._cancel,
-            look=content.look,
+            self._chain.descriptor(), content.files, sizes=self._sizes(), cancel=self._cancel, look=content.look
         )
+        self.looks += len(content.files)
         for portion in portions:
             content.failures += portion.failures
-            file_ids = portion.file_ids if with_ids else ()
-            if not portion.last:
-                yield ScanPage(self._source_id, directory, portion.rows, file_ids, complete=False)
-                continue
-            problems = self._problems(directory, content)
-            yield ScanPage(
-                self._source_id,
-                directory,
-                portion.rows,
-                file_ids,
-                complete=not problems,
-                stamp=None if problems else content.stamp,
-                problems=problems,
-                checkpoint=encode_checkpoint(directory),
-                directories=None if problems else content.folders,
-            )
+            yield self._page(directory, content, portion, with_ids=with_ids)
+
+    def _page(self, directory: bytes, content: _Content, portion: FilePortion, *, with_ids: bool) -> ScanPage:
+        file_ids = portion.file_ids if with_ids else ()
+        if not portion.last:
+            return ScanPage(self._source_id, directory, portion.rows, file_ids, complete=False)
+        problems = self._problems(directory, content)
+        return ScanPage(
+            self._source_id,
+            directory,
+            portion.rows,
+            file_ids,
+            complete=not problems,
+            stamp=None if problems else content.stamp,
+            problems=problems,
+            checkpoint=encode_checkpoint(directory),
+            directories=None if problems else content.folders,
+        )
+
+    def _sizes(self) -> tuple[int, int]:
+        largest = self._filter.max_size
+        return self._filter.min_size, LARGEST_SIZE if largest is None else largest
 
     def _problems(self, directory: bytes, content: _Content) -> tuple[ScanProblem, ...]:
         if content.error is None and not content.failures:
@@ -174,7 +205,7 @@ class FolderPages:
         return tuple(problems)
 
 
-def _stamp(file_system: FileSystem, found: os.stat_result) -> DirectoryStamp | None:
+def _stamp(file_system: FileSystem, found: os.stat_result | FolderStat) -> DirectoryStamp | None:
     if not file_system.keeps_directory_times:
         return None
     return directory_stamp(found, with_file_id=file_system.keeps_file_ids)

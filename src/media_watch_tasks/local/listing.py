@@ -19,13 +19,15 @@ from media_watch_tasks.local.attributes import signed_file_id
 from media_watch_tasks.model.identity import within_int64
 from media_watch_tasks.model.scans import AssetRow
 
-__all__ = ["FilePortion", "FolderNames", "Look", "file_portions", "read_names"]
+__all__ = ["LARGEST_SIZE", "FileColumns", "FilePortion", "FolderNames", "Look", "file_portions", "read_names"]
 
 _PORTION = 1_000
 _BETWEEN_LOOKS = 250
 """Entries between two looks at the cancel token."""
 
 _INT64_MAX = 2**63 - 1
+LARGEST_SIZE = _INT64_MAX
+"""No file is larger."""
 
 Look = Callable[..., os.stat_result]
 """`os.stat`, or something that is called like it with `(name, dir_fd=, follow_symlinks=False)`."""
@@ -108,7 +110,7 @@ def file_portions(
     smallest, largest = sizes[0], _INT64_MAX if sizes[1] is None else sizes[1]
     for start in range(0, len(names) or 1, _PORTION):
         portion = names[start : start + _PORTION]
-        columns = _Columns()
+        columns = FileColumns()
         failures: list[OSError] = []
         try:
             for first in range(0, len(portion), _BETWEEN_LOOKS):
@@ -117,7 +119,7 @@ def file_portions(
                 columns.add(look(name, dir_fd=descriptor, follow_symlinks=False) for name in some)
         except OSError:
             portion, found, failures = _one_by_one(descriptor, portion, look)
-            columns = _Columns()
+            columns = FileColumns()
             columns.add(found)
         rows, file_ids = columns.rows(portion, smallest, largest)
         yield FilePortion(rows, file_ids, failures, start + _PORTION >= len(names))
@@ -143,7 +145,7 @@ def _one_by_one(
     return there, found, failures
 
 
-class _Columns:
+class FileColumns:
     """What is kept of the looks at many files, column by column.
 
     A result is let go before the next one is there: together they would be so many objects that the interpreter's
@@ -152,11 +154,14 @@ class _Columns:
 
     __slots__ = ("file_ids", "modes", "sizes", "times")
 
-    def __init__(self) -> None:
-        self.modes: list[int] = []
-        self.sizes: list[int] = []
-        self.times: list[int] = []
-        self.file_ids: list[int] = []
+    def __init__(
+        self, modes: Iterable[int] = (), sizes: Iterable[int] = (), times: Iterable[int] = (), ids: Iterable[int] = ()
+    ) -> None:
+        """Begin with these rows; times are in ns."""
+        self.modes = list(modes)
+        self.sizes = list(sizes)
+        self.times = list(times)
+        self.file_ids = list(ids)
 
     def add(self, found: Iterable[os.stat_result]) -> None:
         """Add rows."""

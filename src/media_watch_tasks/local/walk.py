@@ -6,16 +6,18 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
+from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.local.descriptors import DirectoryChain
 from media_watch_tasks.local.folder import FolderPages, Pages
+from media_watch_tasks.local.reading_ahead import FolderListing, ReadingAhead
 from media_watch_tasks.local.root import LocalRoot
 from media_watch_tasks.model import identity
 from media_watch_tasks.model.scans import DirectoryStamp, KnownDirectories, KnownDirectory, ProblemKind, ScanPage
-from media_watch_tasks.scanning import Position, Resume
+from media_watch_tasks.scanning.checkpoints import Position, Resume
 
 __all__ = ["TreeWalk"]
 
@@ -33,6 +35,8 @@ class TreeWalk:
     _folders: FolderPages
     _known: KnownDirectories | None
     _resume: Resume | None
+    _cancel: CancelToken
+    _ahead: ReadingAhead | None
 
     def pages(self) -> Iterator[ScanPage]:
         """All pages. Raises `SourceOfflineError` where the root is lost, `OperationCancelled` where that is asked."""
@@ -55,6 +59,8 @@ class TreeWalk:
             if position is Position.BEHIND:
                 continue
             depth = self._chain.depth
+            if self._ahead is not None and self._resume is None:
+                self._ahead.ask(self._upcoming(pending, here), looks=self._folders.looks)
             names = yield from self._visited(directory, name, silent=position is Position.ON_THE_WAY)
             if names:
                 here = directory
@@ -66,6 +72,9 @@ class TreeWalk:
 
     def _visited(self, directory: bytes, name: bytes, *, silent: bool) -> Pages:
         """Go into a folder and list it. `silent`: it was done before the checkpoint, only the folders in it matter."""
+        listing = None if self._ahead is None else self._ahead.answer(directory, self._cancel)
+        if listing is not None and self._is_usable(name, listing):
+            return (yield from self._folders.read_ahead(directory, listing))
         known = self._known_directory(directory)
         if known is not None and not known.directories and self._stamp_from_outside(name) == known.stamp:
             if not silent:
@@ -89,6 +98,37 @@ class TreeWalk:
             yield self._folders.empty(directory)
             return ()
         return (yield from self._folders.entered(directory, found, known, silent=silent))
+
+    def _is_usable(self, name: bytes, listing: FolderListing) -> bool:
+        """True if what was read ahead may stand for a listing made now; the walk has gone into the folder then.
+
+        Where nothing is to be visited in it, the walk stays outside.
+        """
+        if not self._folders.knows(listing.itself.st_dev) or self._chain.passes(listing.itself):
+            return False
+        if not listing.folders:
+            return True
+        try:
+            found = self._chain.descend(name)
+        except OSError:
+            return False
+        if (found.st_dev, found.st_ino) == (listing.itself.st_dev, listing.itself.st_ino):
+            return True
+        self._chain.ascend()
+        return False
+
+    def _upcoming(self, pending: Sequence[Sequence[bytes]], here: bytes) -> Iterator[bytes]:
+        """The folders that the walk comes to next, as far as is known."""
+        for names in reversed(pending):
+            for name in reversed(names):
+                yield from self._with_known_below(identity.join(here, name))
+            here, _ = identity.split(here)
+
+    def _with_known_below(self, directory: bytes) -> Iterator[bytes]:
+        yield directory
+        if self._ahead is not None:
+            for name in self._ahead.folders_in(directory):
+                yield from self._with_known_below(identity.join(directory, name))
 
     def _descend(self, name: bytes) -> os.stat_result:
         try:

@@ -1,0 +1,163 @@
+"""Has folders that a scan will come to read by a second process, in trees so large that starting one pays.
+
+Threads could not do this: reading a folder is a thousand short calls, and the interpreter's lock changes hands at each.
+The scan reads every second folder itself, so that both have as much to do; while the consumer of its pages is slow, the
+other process takes all. Whatever goes wrong with it, the scan reads the folder itself: that costs time and no more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.local.attributes import FolderStat
+from media_watch_tasks.model import identity
+
+if TYPE_CHECKING:
+    from media_watch_tasks.local.folder_reader import Answer
+    from media_watch_tasks.local.reader_process import ReaderProcess
+
+__all__ = ["FolderListing", "ReadingAhead"]
+
+_log = logging.getLogger(__name__)
+_WORTH_A_PROCESS = 5_000
+"""Files that a scan looks at itself before it starts a process: what that costs is spent on fewer."""
+_FEW = 1
+"""So few folders asked for and not answered that the process might soon have nothing to do."""
+_AT_ONCE = 2
+"""Folders asked for and not answered, at most: to ask for several at once saves calls."""
+_AHEAD = 32
+"""Folders asked for that the scan has not come to."""
+_LONGEST_PATH = 1_000
+"""Bytes. Requests for `_AT_ONCE` such paths fit into a pipe: to write them never blocks."""
+_LOOK_AT_CANCEL_MS = 100
+
+
+class FolderListing(NamedTuple):
+    """What the process found in a folder; names are sorted, columns in the order of `names`."""
+
+    itself: FolderStat
+    names: list[bytes]
+    sizes: list[int]
+    times: list[int]
+    inodes: list[int]
+    folders: list[bytes]
+
+
+class ReadingAhead:
+    """The process, once it was started, and what it has answered. For one thread."""
+
+    def __init__(self, root: int) -> None:
+        """Take the open root; nothing is started."""
+        self._root = root
+        self._process: ReaderProcess | None = None
+        self._may_start = True
+        self._answers: dict[bytes, FolderListing | None] = {}
+
+    def ask(self, upcoming: Iterable[bytes], *, looks: int) -> None:
+        """Have folders read.
+
+        Args:
+            upcoming: the folders that the scan comes to next, in its order.
+            looks: files that the scan has looked at itself.
+        """
+        if self._may_start and looks >= _WORTH_A_PROCESS:
+            self._start()
+        if self._process is not None and self._process.asked:
+            self._receive(0)
+        if self._process is None:
+            return
+        asked = len(self._process.asked)
+        room = min(_AT_ONCE, _AHEAD - len(self._answers)) - asked
+        if asked <= _FEW and room > 0:
+            # One that is idle although it is far ahead takes what is left for the scan too.
+            share = 1 if not asked and len(self._answers) >= _AHEAD // 4 else 2
+            wanted = list(islice(self._wanted(upcoming, self._process.asked, share), room))
+            if wanted:
+                self._request(wanted)
+
+    def _wanted(self, upcoming: Iterable[bytes], asked: Container[bytes], share: int) -> Iterator[bytes]:
+        """Of the folders that the scan comes to, all but the next one (`share` 1), or every second one (2)."""
+        left = 0
+        for directory in upcoming:
+            if directory in self._answers or directory in asked:
+                left = 0 if share > 1 else left
+            elif left and len(directory) <= _LONGEST_PATH:
+                left = 2 - share
+                yield directory
+            else:
+                left = 1
+
+    def answer(self, directory: bytes, cancel: CancelToken) -> FolderListing | None:
+        """What was read of a folder; None if the scan has to read it. Waits for a folder that is being read now."""
+        while self._process is not None and directory in self._process.asked:
+            cancel.raise_if_cancelled()
+            self._receive(_LOOK_AT_CANCEL_MS)
+        if len(self._answers) >= _AHEAD // 2:
+            self._forget_before(directory)
+        return self._answers.pop(directory, None)
+
+    def folders_in(self, directory: bytes) -> list[bytes]:
+        """The names of the folders in one that was answered and not yet taken, else nothing."""
+        known = self._answers.get(directory)
+        return [] if known is None else known.folders
+
+    def close(self) -> None:
+        """End the process."""
+        self._may_start = False
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _start(self) -> None:
+        from media_watch_tasks.local.reader_process import ReaderProcess  # noqa: PLC0415 - few scans start one
+
+        self._may_start = False
+        if len(os.sched_getaffinity(0)) > 1:
+            try:
+                self._process = ReaderProcess.start(self._root)
+            except OSError as error:
+                _log.info("nobody reads ahead: %s", error)
+
+    def _request(self, directories: list[bytes]) -> None:
+        if self._process is not None:
+            try:
+                self._process.request(directories)
+            except OSError as error:
+                self._lose(error)
+
+    def _receive(self, timeout_ms: int) -> None:
+        if self._process is not None:
+            try:
+                for directory, answer in self._process.receive(timeout_ms):
+                    self._answers[directory] = _listing(answer)
+            except (OSError, EOFError) as error:
+                self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        _log.warning("the process that reads ahead is gone: %s", error)
+        self.close()
+
+    def _forget_before(self, directory: bytes) -> None:
+        """Forget answers that the scan has passed without a look: it found another thing there than the process."""
+        here = identity.order_key(directory)
+        for passed in [name for name in self._answers if identity.order_key(name) < here]:
+            del self._answers[passed]
+
+
+def _listing(answer: Answer | None) -> FolderListing | None:
+    if answer is None:
+        return None
+    itself, names, sizes, times, inodes, folders = answer
+    return FolderListing(
+        FolderStat(*itself),
+        names.split(b"\0") if names else [],
+        memoryview(sizes).cast("q").tolist(),
+        memoryview(times).cast("q").tolist(),
+        memoryview(inodes).cast("q").tolist(),
+        folders.split(b"\0") if folders else [],
+    )
