@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.local import LocalMediaResolver, LocalMediaScanner, reading_ahead
+from media_watch_tasks.local.reading_ahead import FolderListing, ReadingAhead
 from media_watch_tasks.testing.contracts.scanner import MediaScannerContract
 from media_watch_tasks.testing.places import DirectoryPlace
 
@@ -30,10 +32,18 @@ class TestLocalMediaScanner(MediaScannerContract):
 
 
 class TestLocalMediaScannerThatReadsAhead(TestLocalMediaScanner):
-    """With the second process from the first folder on, which otherwise only a large tree brings about."""
+    """Every folder but the root is read by the second process, which otherwise only a large tree brings about."""
 
     read_ahead = 64
 
     @pytest.fixture(autouse=True)
-    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def every_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        right = ReadingAhead.answer
+
+        def answer(self: ReadingAhead, directory: bytes, cancel: CancelToken) -> FolderListing | None:
+            if self._process is not None and directory not in {*self._process.asked, *self._answers}:
+                self._request([directory])
+            return right(self, directory, cancel)
+
         monkeypatch.setattr(reading_ahead, "_WORTH_A_PROCESS", 0)
+        monkeypatch.setattr(ReadingAhead, "answer", answer)

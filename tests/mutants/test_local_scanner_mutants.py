@@ -18,6 +18,7 @@ from media_watch_tasks.errors import ConfigurationError, OperationCancelled, Sou
 from media_watch_tasks.local import descriptors, folder, listing
 from media_watch_tasks.local.descriptors import DirectoryChain
 from media_watch_tasks.local.folder import FolderPages
+from media_watch_tasks.local.reading_ahead import FolderListing
 from media_watch_tasks.local.root import LocalRoot
 from media_watch_tasks.local.scanner import LocalMediaScanner
 from media_watch_tasks.local.walk import TreeWalk
@@ -27,6 +28,7 @@ from media_watch_tasks.model.scans import AssetRow, DirectoryStamp, KnownDirecto
 from media_watch_tasks.scanning import MediaFilter, Position, Resume, checkpoints
 
 SUITE = "tests/contracts/test_local_scanner.py::TestLocalMediaScanner::"
+SUITE_AHEAD = "tests/contracts/test_local_scanner.py::TestLocalMediaScannerThatReadsAhead::"
 Kill = Callable[[Mutant, str], None]
 Pages = Iterator[ScanPage]
 Found = list[os.stat_result]
@@ -35,6 +37,8 @@ Rows = tuple[tuple[AssetRow, ...], tuple[int, ...]]
 
 MUTANTS = Mutants()
 killed_by = MUTANTS.killed_by
+MUTANTS_AHEAD = Mutants()
+read_ahead_killed_by = MUTANTS_AHEAD.killed_by
 
 
 def _wrap_scan(patch: pytest.MonkeyPatch, wrong: Callable[..., Pages]) -> None:
@@ -139,9 +143,9 @@ def complains_of_a_file_that_was_deleted(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by("test_no_time_of_modification_hides_a_file")
 def takes_only_recent_files(patch: pytest.MonkeyPatch) -> None:
-    right = listing._Columns.rows
+    right = listing.FileColumns.rows
 
-    def rows(columns: listing._Columns, names: list[bytes], smallest: int, largest: int) -> Rows:
+    def rows(columns: listing.FileColumns, names: list[bytes], smallest: int, largest: int) -> Rows:
         found, file_ids = right(columns, names, smallest, largest)
         kept = [row[2] > 1_400_000_000 * NANOSECONDS for row in found]
         return (
@@ -149,7 +153,7 @@ def takes_only_recent_files(patch: pytest.MonkeyPatch) -> None:
             tuple(number for number, keep in zip(file_ids, kept, strict=True) if keep),
         )
 
-    patch.setattr(listing._Columns, "rows", rows)
+    patch.setattr(listing.FileColumns, "rows", rows)
 
 
 @killed_by("test_since_hides_nothing_that_is_there")
@@ -213,14 +217,14 @@ def gives_a_directory_as_one_page(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by("test_a_directory_comes_in_pages_of_at_most_a_thousand")
 def loses_the_last_file_of_a_page(patch: pytest.MonkeyPatch) -> None:
-    right = listing._Columns.rows
-    patch.setattr(listing._Columns, "rows", lambda *a: tuple(column[:999] for column in right(*a)))
+    right = listing.FileColumns.rows
+    patch.setattr(listing.FileColumns, "rows", lambda *a: tuple(column[:999] for column in right(*a)))
 
 
 @killed_by("test_a_file_keeps_its_id_where_ids_are_stable")
 def gives_every_file_the_same_id(patch: pytest.MonkeyPatch) -> None:
-    right = listing._Columns.rows
-    patch.setattr(listing._Columns, "rows", lambda *a: (right(*a)[0], (1,) * len(right(*a)[1])))
+    right = listing.FileColumns.rows
+    patch.setattr(listing.FileColumns, "rows", lambda *a: (right(*a)[0], (1,) * len(right(*a)[1])))
 
 
 @killed_by(
@@ -373,3 +377,40 @@ def counts_the_time_of_the_root_as_identity(patch: pytest.MonkeyPatch) -> None:
 @MUTANTS.each()
 def test_a_wrong_scanner_is_found_out(assert_killed: Kill, mutant: Mutant, test: str) -> None:
     assert_killed(mutant, SUITE + test)
+
+
+@read_ahead_killed_by("test_every_file_appears_once_in_the_order_of_path_components")
+def forgets_the_folders_in_what_was_read_ahead(patch: pytest.MonkeyPatch) -> None:
+    right = FolderPages.read_ahead
+
+    def read_ahead(self: FolderPages, directory: bytes, listing: FolderListing) -> folder.Pages:
+        yield from right(self, directory, listing)
+        return ()
+
+    patch.setattr(FolderPages, "read_ahead", read_ahead)
+
+
+@read_ahead_killed_by("test_every_file_appears_once_in_the_order_of_path_components")
+def gives_what_was_read_ahead_in_another_order(patch: pytest.MonkeyPatch) -> None:
+    right = FolderPages.read_ahead
+
+    def read_ahead(self: FolderPages, directory: bytes, listing: FolderListing) -> folder.Pages:
+        return right(self, directory, listing._replace(names=listing.names[::-1]))
+
+    patch.setattr(FolderPages, "read_ahead", read_ahead)
+
+
+@read_ahead_killed_by("test_no_folder_that_is_listed_is_said_to_be_left_out")
+def filters_no_folders_in_what_was_read_ahead(patch: pytest.MonkeyPatch) -> None:
+    right = FolderPages.read_ahead
+
+    def read_ahead(self: FolderPages, directory: bytes, listing: FolderListing) -> folder.Pages:
+        yield from right(self, directory, listing)
+        return tuple(listing.folders)
+
+    patch.setattr(FolderPages, "read_ahead", read_ahead)
+
+
+@MUTANTS_AHEAD.each()
+def test_a_wrong_scanner_that_reads_ahead_is_found_out(assert_killed: Kill, mutant: Mutant, test: str) -> None:
+    assert_killed(mutant, SUITE_AHEAD + test)

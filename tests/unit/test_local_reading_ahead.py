@@ -25,6 +25,7 @@ from media_watch_tasks.local.reader_process import ReaderProcess
 from media_watch_tasks.local.reading_ahead import FolderListing, ReadingAhead
 from media_watch_tasks.model.scans import KnownDirectory, ScanPage
 from media_watch_tasks.scanning import MediaFilter
+from media_watch_tasks.testing.permissions import permissions_enforced
 
 Processes = list[ReaderProcess]
 FOLDERS, FILES = 60, 7
@@ -105,7 +106,7 @@ def is_gone(pid: int) -> bool:
     [
         MediaFilter(),
         MediaFilter(include_hidden=True, exclude_names=(), min_size=0),
-        MediaFilter(kinds=frozenset({"video"}), exclude_paths=("01 month/**", "*/1? day"), min_size=20, max_size=90),  # type: ignore[arg-type]
+        MediaFilter(kinds=frozenset({"video"}), exclude_paths=("01 month/**", "*/1? day"), min_size=20, max_size=90),
     ],
     ids=["default", "all", "some"],
 )
@@ -180,6 +181,16 @@ def test_where_it_is_of_no_use_nothing_is_started(
     else:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     assert scan(tree)
+    assert started == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gets capabilities back by starting a program")
+@pytest.mark.usefixtures("at_once")
+def test_a_process_that_could_read_more_than_the_scan_is_not_started(tree: Path, started: Processes) -> None:
+    (tree / "05 month").chmod(0)
+    with permissions_enforced():
+        pages = scan(tree)
+    assert [problem.path for page in pages for problem in page.problems] == [b"05 month"]
     assert started == []
 
 
@@ -412,6 +423,24 @@ def test_the_reader_gives_names_numbers_and_times(tmp_path: Path, root: int) -> 
     assert array("q", times).tolist()[:2] == [10**18, -7]
     assert array("q", inodes).tolist()[:2] == [(folder / name).stat().st_ino for name in "mz"]
     assert marshal.loads(marshal.dumps(answer)) == answer
+
+
+def test_the_reader_takes_the_times_from_before_the_listing(
+    tmp_path: Path, root: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.utime(tmp_path / "folder", ns=(5, 5))
+    right = os.scandir
+
+    def scandir(descriptor: int) -> object:
+        (tmp_path / "folder" / "late.mov").touch()
+        return right(descriptor)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    answer = folder_reader.read_folder(root, b"folder")
+    assert answer is not None
+    assert (answer[0][2], answer[1]) == (5, b"late.mov")
+    assert (tmp_path / "folder").stat().st_mtime_ns != 5
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "link", "link above", "many"])

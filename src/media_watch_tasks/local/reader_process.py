@@ -39,11 +39,13 @@ class ReaderProcess:
     def start(cls, root: int) -> Self | None:
         """Start one for the tree below an open root; None where this program has no interpreter to start.
 
+        None too where the child could read more than this thread: the listing would depend on who reads a folder.
+
         Raises:
             OSError: the system refuses a new process.
         """
         program = folder_reader.__file__
-        if getattr(sys, "frozen", False) or not sys.executable or not os.path.isfile(program):
+        if getattr(sys, "frozen", False) or not sys.executable or not os.path.isfile(program) or _would_gain_rights():
             return None
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own file
             [sys.executable, "-I", "-S", program, str(root)],
@@ -96,3 +98,18 @@ class ReaderProcess:
         # One that waits for a dead disk or server does not end before that answers: nobody has to wait with it.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
+
+
+def _would_gain_rights() -> bool:
+    """True if this thread has given up capabilities that the kernel gives back to a new program of root.
+
+    See capabilities(7), "Capabilities and execution of programs by root".
+    """
+    if os.getuid() and os.geteuid():
+        return False
+    try:
+        with open("/proc/thread-self/status", "rb") as file:
+            sets = dict(line.split(b":", 1) for line in file if line.startswith(b"Cap"))
+    except OSError:
+        return True
+    return sets.get(b"CapEff") != sets.get(b"CapBnd")
