@@ -18,6 +18,7 @@ from media_watch_tasks.stores.sqlite.scan_leases import ScanLeases
 
 __all__ = ["ScannedPages"]
 
+_ANY_MARK = "EXISTS (SELECT 1 FROM absent_asset AS x WHERE x.source = d.source AND x.directory = d.id)"
 _DIRECTORY = "FROM directory AS d WHERE d.source = (SELECT id FROM source WHERE source_id = ?) AND d.path = ?"
 # The last row tells of the directory, the rows before it are its present assets, shaped like those of a page. No ORDER
 # BY: the key of the table gives them in the order of their names, and another order would cost time alone.
@@ -26,7 +27,7 @@ SELECT a.name, a.size, a.mtime_ns
 FROM (SELECT d.id {_DIRECTORY}) AS place CROSS JOIN asset AS a ON a.directory = place.id
 WHERE a.missing_since_ns IS NULL {{names}}
 UNION ALL
-SELECT d.id, d.listed, NULL {_DIRECTORY}
+SELECT d.id, d.listed, {_ANY_MARK} {_DIRECTORY}
 """  # noqa: S608 - made of constants
 _KNOWN_WHOLE = _KNOWN.format(names="")
 _KNOWN_AFTER = _KNOWN.format(names="AND a.name > ?")
@@ -37,8 +38,7 @@ SELECT d.listed, (SELECT count(*) FROM asset AS a WHERE a.directory = d.id AND a
 {_DIRECTORY}
 """  # noqa: S608 - made of constants
 _LISTED = f"""
-SELECT d.listed, d.digest,
-    EXISTS (SELECT 1 FROM absent_asset AS x WHERE x.source = d.source AND x.directory = d.id), {LISTING_COLUMNS}
+SELECT d.listed, d.digest, {_ANY_MARK}, {LISTING_COLUMNS}
 FROM directory AS d LEFT JOIN directory_listing AS l ON l.directory = d.id
 WHERE d.source = (SELECT id FROM source WHERE source_id = ?) AND d.path = ?
 """  # noqa: S608 - made of constants
@@ -87,20 +87,20 @@ class ScannedPages(ScanLeases, Absences):
             rows = self.database.execute(_KNOWN_COUNT, place)
             listed, present = rows[0] if rows else (0, 0)
             return PageDiff(unchanged=present, listed_before=bool(listed))
-        listing, any_mark = None, True
+        listing = None
         if page.complete:
             rows = self.database.execute(_LISTED, place)
             if not rows:
                 return PageDiff(new=tuple(page.assets), listed_before=False)
-            listed, digest, any_mark, *columns = rows[0]
+            listed, digest, marked, *columns = rows[0]
             listing = None if columns[0] is None else listing_from_row(tuple(columns))
             if after is None and digest is not None and digest == listing_digest(page.rows):
                 same = PageDiff(unchanged=len(page.rows), listed_before=bool(listed), listing=listing)
-                return self.found_again(page, same) if any_mark else same
+                return self.found_again(page, same) if marked else same
         known = self._known(page, after)
-        listed_before = bool(known.pop()[1]) if known else False
-        diff = page_difference(page, known, listed_before=listed_before, listing=listing)
-        return self.found_again(page, diff) if any_mark else diff
+        _, listed, marked = known.pop() if known else (None, False, False)
+        diff = page_difference(page, known, listed_before=bool(listed), listing=listing)
+        return self.found_again(page, diff) if marked else diff
 
     def record_page(self, lease: ScanLease, record: PageRecord, *, baseline: bool = False) -> bool:
         """See `MediaStateStore`."""
