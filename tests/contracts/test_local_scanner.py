@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +41,14 @@ class TestLocalMediaScannerThatReadsAhead(TestLocalMediaScanner):
     def every_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
         right = ReadingAhead.answer
 
-        def answer(self: ReadingAhead, directory: bytes, cancel: CancelToken) -> FolderListing | None:
+        def answer(
+            self: ReadingAhead, directory: bytes, cancel: CancelToken, *, patience: float
+        ) -> FolderListing | None:
             if self._process is not None and directory not in {*self._process.asked, *self._answers}:
                 self._request([directory])
-            return right(self, directory, cancel)
+            return right(self, directory, cancel, patience=patience + 30)
 
         monkeypatch.setattr(reading_ahead, "_WORTH_A_PROCESS", 0)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+        monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
         monkeypatch.setattr(ReadingAhead, "answer", answer)

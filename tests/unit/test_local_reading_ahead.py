@@ -7,7 +7,6 @@ import marshal
 import os
 import signal
 import sys
-import threading
 import time
 from array import array
 from collections import deque
@@ -50,7 +49,16 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is started with the first folder and waited for, however busy the machine is."""
     monkeypatch.setattr(reading_ahead, "_WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(reading_ahead, "_LEAST_PATIENCE", 30)
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four processors and next to nothing to do, whatever runs beside the tests."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
 
 
 @pytest.fixture
@@ -169,7 +177,7 @@ def test_a_process_that_cannot_be_started_costs_nothing_but_time(
     assert started == []
 
 
-@pytest.mark.parametrize("reason", ["frozen", "no interpreter", "one processor"])
+@pytest.mark.parametrize("reason", ["frozen", "no interpreter", "one processor", "a busy machine"])
 @pytest.mark.usefixtures("at_once")
 def test_where_it_is_of_no_use_nothing_is_started(
     tree: Path, reason: str, started: Processes, monkeypatch: pytest.MonkeyPatch
@@ -178,8 +186,10 @@ def test_where_it_is_of_no_use_nothing_is_started(
         monkeypatch.setattr(sys, "frozen", True, raising=False)
     elif reason == "no interpreter":
         monkeypatch.setattr(sys, "executable", "")
-    else:
+    elif reason == "one processor":
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    else:
+        monkeypatch.setattr(os, "getloadavg", lambda: (8.0, 0.5, 0.5))
     assert scan(tree)
     assert started == []
 
@@ -235,15 +245,16 @@ def test_the_process_ends_with_the_scan(tree: Path, started: Processes) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_scan_that_waits_for_a_process_that_hangs_can_be_cancelled(tree: Path, started: Processes) -> None:
-    cancel = CancelToken()
-    pages = LocalMediaScanner(tree).scan_assets(cancel=cancel)
-    for _ in range(10):
-        next(pages)
+def test_a_process_that_hangs_costs_nothing_but_time(
+    tree: Path, started: Processes, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = LocalMediaScanner(tree).scan_assets(cancel=CancelToken())
+    found = [next(pages) for _ in range(FOLDERS // 2)]
+    assert taken
+    monkeypatch.setattr(reading_ahead, "_LEAST_PATIENCE", 0.001)
     os.kill(started[0].pid, signal.SIGSTOP)
-    threading.Timer(0.3, cancel.cancel).start()
-    with pytest.raises(OperationCancelled):
-        list(pages)
+    found += pages
+    assert found == alone(tree, monkeypatch)
     assert is_gone(started[0].pid)
 
 
@@ -292,8 +303,8 @@ def test_what_may_not_stand_for_a_listing_is_not_taken(
     """A mount that leads back to a folder above, or to a file system of which nothing is known yet."""
     right, wrong = ReadingAhead.answer, []
 
-    def answer(self: ReadingAhead, directory: bytes, cancel: CancelToken) -> FolderListing | None:
-        listing = right(self, directory, cancel)
+    def answer(self: ReadingAhead, directory: bytes, cancel: CancelToken, *, patience: float) -> FolderListing | None:
+        listing = right(self, directory, cancel, patience=patience)
         if listing is None or (itself == "another folder" and not listing.folders):
             return None
         wrong.append(directory)
@@ -362,6 +373,29 @@ def test_an_idle_process_far_ahead_is_given_all_but_the_next_folder(process: _Pr
     assert len(requested) == len(set(requested)) == reading_ahead._AHEAD
     assert b"0001" not in requested
     assert {b"0003", b"0005", b"0007"} <= set(requested)
+
+
+def test_a_folder_that_is_read_too_slowly_is_left_to_the_scan(process: _Process) -> None:
+    ahead = ReadingAhead(0)
+    ahead.ask(folders(1, 20), looks=0)
+    assert ahead.answer(b"0002", CancelToken()) is None
+    assert ahead.answer(b"0004", CancelToken(), patience=10**9) is None
+    process.answering = 2
+    ahead.ask(folders(5, 20), looks=0)
+    assert process.requests == [[b"0002", b"0004"], [b"0006", b"0008"]]
+    assert ahead.folders_in(b"0002") == ahead.folders_in(b"0004") == []
+    process.answering = 2
+    assert ahead.answer(b"0006", CancelToken()) is not None
+
+
+def test_waiting_for_a_slow_place_can_be_cancelled(process: _Process) -> None:
+    ahead = ReadingAhead(0)
+    ahead.ask(folders(1, 20), looks=0)
+    assert process.asked
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(OperationCancelled):
+        ahead.answer(b"0002", cancel, patience=10**9)
 
 
 def test_folders_that_the_scan_never_came_to_do_not_fill_the_room(process: _Process) -> None:

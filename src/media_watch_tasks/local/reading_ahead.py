@@ -2,7 +2,7 @@
 
 Threads could not do this: reading a folder is a thousand short calls, and the interpreter's lock changes hands at each.
 The scan reads every second folder itself, so that both have as much to do; while the consumer of its pages is slow, the
-other process takes all. Whatever goes wrong with it, the scan reads the folder itself: that costs time and no more.
+other process takes all. What it does not answer in time, or not at all, the scan reads itself: that costs time alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Container, Iterable, Iterator
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from media_watch_tasks.cancellation import CancelToken
@@ -34,6 +35,10 @@ _AHEAD = 32
 """Folders asked for that the scan has not come to."""
 _LONGEST_PATH = 1_000
 """Bytes. Requests for `_AT_ONCE` such paths fit into a pipe: to write them never blocks."""
+_BUSY = 2.0
+"""Programs to each processor, on the average of the last minute, that would compute if they could."""
+_LEAST_PATIENCE = 0.001
+"""Seconds."""
 _LOOK_AT_CANCEL_MS = 100
 
 
@@ -57,6 +62,8 @@ class ReadingAhead:
         self._process: ReaderProcess | None = None
         self._may_start = True
         self._answers: dict[bytes, FolderListing | None] = {}
+        self._late: set[bytes] = set()
+        """Folders whose answers are not waited for any more."""
 
     def ask(self, upcoming: Iterable[bytes], *, looks: int) -> None:
         """Have folders read.
@@ -92,11 +99,15 @@ class ReadingAhead:
             else:
                 left = 1
 
-    def answer(self, directory: bytes, cancel: CancelToken) -> FolderListing | None:
-        """What was read of a folder; None if the scan has to read it. Waits for a folder that is being read now."""
-        while self._process is not None and directory in self._process.asked:
-            cancel.raise_if_cancelled()
-            self._receive(_LOOK_AT_CANCEL_MS)
+    def answer(self, directory: bytes, cancel: CancelToken, *, patience: float = 0.0) -> FolderListing | None:
+        """What was read of a folder; None if the scan has to read it.
+
+        A folder that is being read now is waited for, but not much longer than `patience` seconds, the time in which
+        the scan could have read it. A process that makes it wait longer (a busy machine gives it no time) is not
+        waited for again before it has answered everything.
+        """
+        if self._process is not None and directory in self._process.asked:
+            self._wait_for(directory, cancel, until=monotonic() + max(patience, _LEAST_PATIENCE))
         if len(self._answers) >= _AHEAD // 2:
             self._forget_before(directory)
         return self._answers.pop(directory, None)
@@ -113,11 +124,23 @@ class ReadingAhead:
             self._process.close()
             self._process = None
 
+    def _wait_for(self, directory: bytes, cancel: CancelToken, *, until: float) -> None:
+        self._receive(0)
+        while self._process is not None and directory in self._process.asked:
+            left = until - monotonic()
+            if left <= 0 or self._late:
+                self._late.add(directory)
+                return
+            cancel.raise_if_cancelled()
+            self._receive(min(1 + int(left * 1_000), _LOOK_AT_CANCEL_MS))
+
     def _start(self) -> None:
         from media_watch_tasks.local.reader_process import ReaderProcess  # noqa: PLC0415 - few scans start one
 
         self._may_start = False
-        if len(os.sched_getaffinity(0)) > 1:
+        processors = len(os.sched_getaffinity(0))
+        # On a machine that has more to do than it can, two processes are slower than one: they wait for each other.
+        if processors > 1 and os.getloadavg()[0] < _BUSY * processors:
             try:
                 self._process = ReaderProcess.start(self._root)
             except OSError as error:
@@ -134,7 +157,10 @@ class ReadingAhead:
         if self._process is not None:
             try:
                 for directory, answer in self._process.receive(timeout_ms):
-                    self._answers[directory] = _listing(answer)
+                    if directory not in self._late:
+                        self._answers[directory] = _listing(answer)
+                if not self._process.asked:
+                    self._late.clear()
             except (OSError, EOFError) as error:
                 self._lose(error)
 
