@@ -50,5 +50,5 @@ class TestLocalMediaScannerThatReadsAhead(TestLocalMediaScanner):
 
         monkeypatch.setattr(reading_ahead, "_WORTH_A_PROCESS", 0)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
-        monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+        monkeypatch.setattr(reading_ahead, "_computing", lambda: 1)
         monkeypatch.setattr(ReadingAhead, "answer", answer)

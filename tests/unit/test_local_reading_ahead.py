@@ -58,7 +58,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four processors and next to nothing to do, whatever runs beside the tests."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+    monkeypatch.setattr(reading_ahead, "_computing", lambda: 1)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_process_that_cannot_be_started_costs_nothing_but_time(
     assert started == []
 
 
-@pytest.mark.parametrize("reason", ["frozen", "no interpreter", "one processor", "a busy machine"])
+@pytest.mark.parametrize("reason", ["frozen", "no interpreter", "one processor", "busy processors"])
 @pytest.mark.usefixtures("at_once")
 def test_where_it_is_of_no_use_nothing_is_started(
     tree: Path, reason: str, started: Processes, monkeypatch: pytest.MonkeyPatch
@@ -189,7 +189,7 @@ def test_where_it_is_of_no_use_nothing_is_started(
     elif reason == "one processor":
         monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     else:
-        monkeypatch.setattr(os, "getloadavg", lambda: (8.0, 0.5, 0.5))
+        monkeypatch.setattr(reading_ahead, "_computing", lambda: 4)
     assert scan(tree)
     assert started == []
 
@@ -207,6 +207,22 @@ def test_a_process_that_could_read_more_than_the_scan_is_not_started(tree: Path,
 def test_a_small_tree_starts_nothing(tree: Path, started: Processes) -> None:
     assert scan(tree)
     assert started == []
+
+
+def test_a_scan_tries_again_when_a_processor_has_time(process: _Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_ahead, "_WORTH_A_PROCESS", 100)
+    computing = [7, 3]
+    monkeypatch.setattr(reading_ahead, "_computing", lambda: computing.pop(0))
+    ahead = ReadingAhead(0)
+    for looks in (99, 100, 101, 199):
+        ahead.ask(folders(1, 20), looks=looks)
+    assert (computing, process.requests) == ([3], [])
+    ahead.ask(folders(1, 20), looks=200)
+    assert process.requests == [[b"0002", b"0004"]]
+
+
+def test_it_is_known_how_many_compute() -> None:
+    assert 1 <= reading_ahead._computing() < 1_000
 
 
 def test_a_large_tree_starts_one_process(tree: Path, started: Processes, monkeypatch: pytest.MonkeyPatch) -> None:

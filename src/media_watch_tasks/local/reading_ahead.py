@@ -26,7 +26,8 @@ __all__ = ["FolderListing", "ReadingAhead"]
 
 _log = logging.getLogger(__name__)
 _WORTH_A_PROCESS = 5_000
-"""Files that a scan looks at itself before it starts a process: what that costs is spent on fewer."""
+"""Files that a scan looks at itself before it starts a process: what that costs is not made up for by fewer. If no
+processor has time then, it tries again after as many more."""
 _FEW = 1
 """So few folders asked for and not answered that the process might soon have nothing to do."""
 _AT_ONCE = 2
@@ -35,8 +36,6 @@ _AHEAD = 32
 """Folders asked for that the scan has not come to."""
 _LONGEST_PATH = 1_000
 """Bytes. Requests for `_AT_ONCE` such paths fit into a pipe: to write them never blocks."""
-_BUSY = 2.0
-"""Programs to each processor, on the average of the last minute, that would compute if they could."""
 _LEAST_PATIENCE = 0.001
 """Seconds."""
 _LOOK_AT_CANCEL_MS = 100
@@ -60,7 +59,8 @@ class ReadingAhead:
         """Take the open root; nothing is started."""
         self._root = root
         self._process: ReaderProcess | None = None
-        self._may_start = True
+        self._start_after: int | None = _WORTH_A_PROCESS
+        """Looks at files; None: no more."""
         self._answers: dict[bytes, FolderListing | None] = {}
         self._late: set[bytes] = set()
         """Folders whose answers are not waited for any more."""
@@ -72,8 +72,8 @@ class ReadingAhead:
             upcoming: the folders that the scan comes to next, in its order.
             looks: files that the scan has looked at itself.
         """
-        if self._may_start and looks >= _WORTH_A_PROCESS:
-            self._start()
+        if self._start_after is not None and looks >= self._start_after:
+            self._start(looks)
         if self._process is not None and self._process.asked:
             self._receive(0)
         if self._process is None:
@@ -119,7 +119,7 @@ class ReadingAhead:
 
     def close(self) -> None:
         """End the process."""
-        self._may_start = False
+        self._start_after = None
         if self._process is not None:
             self._process.close()
             self._process = None
@@ -134,13 +134,16 @@ class ReadingAhead:
             cancel.raise_if_cancelled()
             self._receive(min(1 + int(left * 1_000), _LOOK_AT_CANCEL_MS))
 
-    def _start(self) -> None:
+    def _start(self, looks: int) -> None:
         from media_watch_tasks.local.reader_process import ReaderProcess  # noqa: PLC0415 - few scans start one
 
-        self._may_start = False
         processors = _processors()
-        # On a machine that has more to do than it can, two processes are slower than one: they wait for each other.
-        if processors > 1 and os.getloadavg()[0] < _BUSY * processors:
+        # Two processes that compete for one processor are slower than one: they wait for each other.
+        if processors > 1 and _computing() >= processors:
+            self._start_after = looks + _WORTH_A_PROCESS
+            return
+        self._start_after = None
+        if processors > 1:
             try:
                 self._process = ReaderProcess.start(self._root)
             except OSError as error:
@@ -179,6 +182,15 @@ def _processors() -> int:
     """Those that this process may use, where the system tells."""
     affinity = getattr(os, "sched_getaffinity", None)
     return (os.cpu_count() or 1) if affinity is None else len(affinity(0))
+
+
+def _computing() -> int:
+    """How many threads of the whole machine compute or would if they could, this one included; 1 if nobody says."""
+    try:
+        with open("/proc/loadavg", "rb") as file:  # proc_loadavg(5): the fourth field, before the slash
+            return int(file.read().split()[3].partition(b"/")[0])
+    except (OSError, ValueError, IndexError):
+        return 1
 
 
 def _listing(answer: Answer | None) -> FolderListing | None:

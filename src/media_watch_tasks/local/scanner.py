@@ -130,7 +130,7 @@ class LocalMediaScanner(MediaScanner, Filters, LocalSource):
     ) -> Iterator[ScanPage]:
         """See `MediaScanner`. Folders are read when their pages are asked for, in a large tree a few of them before.
 
-        From some thousand files on a second process takes half of the reading, if there is a second processor: a child
+        From some thousand files on a second process takes half of the reading, if a second processor is idle: a child
         of this one that sees the root alone, and ends with the scan.
         """
         from media_watch_tasks.local.scan import scan_pages  # noqa: PLC0415 - what scans is loaded by the first scan
