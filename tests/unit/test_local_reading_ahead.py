@@ -19,10 +19,13 @@ import pytest
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.errors import OperationCancelled
 from media_watch_tasks.local import LocalMediaScanner, folder_reader, reading_ahead
+from media_watch_tasks.local import folder as folder_module
+from media_watch_tasks.local import scan as scan_module
+from media_watch_tasks.local.file_systems import FileSystem
 from media_watch_tasks.local.folder import FolderPages, Pages
 from media_watch_tasks.local.reader_process import ReaderProcess
 from media_watch_tasks.local.reading_ahead import FolderListing, ReadingAhead
-from media_watch_tasks.model.scans import KnownDirectory, ScanPage
+from media_watch_tasks.model.scans import DirectoryStamp, KnownDirectories, KnownDirectory, ScanPage
 from media_watch_tasks.scanning import MediaFilter
 from media_watch_tasks.testing.permissions import permissions_enforced
 
@@ -247,6 +250,31 @@ def test_what_is_known_and_what_follows_links_is_read_by_the_scan(
     scanner = LocalMediaScanner(tree, **options)  # type: ignore[arg-type]
     assert list(scanner.scan_assets(known=known, cancel=CancelToken()))
     assert started == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_where_folders_do_not_tell_that_they_changed_a_rescan_reads_ahead_too(
+    tree: Path, started: Processes, taken: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (folder_module, scan_module):
+        monkeypatch.setattr(module, "file_system_of", lambda _descriptor: FileSystem("exfat"))
+    known = _Asked()
+    pages = list(LocalMediaScanner(tree).scan_assets(known=known, cancel=CancelToken()))
+    assert pages == alone(tree, monkeypatch)
+    assert len(started) == 1
+    assert taken
+    assert known.directories == [page.directory for page in pages]
+
+
+class _Asked(KnownDirectories):
+    """Knows stamps that no folder has, and remembers in which order it was asked."""
+
+    def __init__(self) -> None:
+        self.directories: list[bytes] = []
+
+    def get(self, directory: bytes, /) -> KnownDirectory | None:
+        self.directories.append(directory)
+        return KnownDirectory(DirectoryStamp(1, 2))
 
 
 @pytest.mark.usefixtures("at_once")

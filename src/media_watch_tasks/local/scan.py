@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.local.descriptors import DirectoryChain
+from media_watch_tasks.local.file_systems import file_system_of
 from media_watch_tasks.local.folder import FolderPages
 from media_watch_tasks.local.reading_ahead import ReadingAhead
 from media_watch_tasks.local.root import LocalRoot
@@ -38,8 +39,10 @@ def scan_pages(
             except OSError as error:
                 raise root.offline(error) from error
             folders = FolderPages(source_id, root, descriptor, chain, filter, follow_symlinks, cancel)
-            # Links are judged here, and of what is known next to nothing has to be read.
-            ahead = ReadingAhead(descriptor) if known is None and not follow_symlinks else None
+            # Of what is known next to nothing has to be read, unless folders do not tell that they changed. Links are
+            # judged in this process alone.
+            reads_all = known is None or not file_system_of(descriptor).keeps_directory_times
+            ahead = ReadingAhead(descriptor) if reads_all and not follow_symlinks else None
             try:
                 yield from TreeWalk(root, descriptor, chain, folders, known, resume, cancel, ahead).pages()
             finally:

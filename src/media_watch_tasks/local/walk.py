@@ -72,14 +72,11 @@ class TreeWalk:
 
     def _visited(self, directory: bytes, name: bytes, *, silent: bool) -> Pages:
         """Go into a folder and list it. `silent`: it was done before the checkpoint, only the folders in it matter."""
-        listing = (
-            None
-            if self._ahead is None
-            else self._ahead.answer(directory, self._cancel, patience=2 * self._folders.took)
-        )
-        if listing is not None and self._is_usable(name, listing):
-            return (yield from self._folders.read_ahead(directory, listing))
         known = self._known_directory(directory)
+        if self._ahead is not None:
+            listing = self._ahead.answer(directory, self._cancel, patience=2 * self._folders.took)
+            if listing is not None and self._is_usable(name, listing):
+                return (yield from self._folders.read_ahead(directory, listing))
         if known is not None and not known.directories and self._stamp_from_outside(name) == known.stamp:
             if not silent:
                 yield self._folders.unchanged(directory, known)
