@@ -61,6 +61,7 @@ class FolderPages:
     """Files that were looked at by now."""
     took: float = attrs.field(default=0.0, init=False)
     """Seconds from the opening of the last folder that was read to its first page."""
+    _began: float = attrs.field(default=0.0, init=False)
 
     def entered(self, directory: bytes, found: os.stat_result, known: KnownDirectory | None, *, silent: bool) -> Pages:
         """The pages of the folder that was just opened, with the stat of it from then.
@@ -74,10 +75,10 @@ class FolderPages:
             if not silent:
                 yield self.unchanged(directory, known)
             return known.directories
-        began = monotonic()
+        self._began = monotonic()
         content = self._read(directory, stamp)
         if not silent:
-            yield from self._listed(directory, content, began=began, with_ids=file_system.keeps_file_ids)
+            yield from self._listed(directory, content, with_ids=file_system.keeps_file_ids)
         elif content.error is not None:
             self._root.require(self._root_descriptor)
             yield self.unlisted(directory, ProblemKind.UNREADABLE, content.error)
@@ -158,14 +159,14 @@ class FolderPages:
         content.folders = tuple(sorted(self._filter.directories(directory, folders)))
         return content
 
-    def _listed(self, directory: bytes, content: _Content, *, began: float, with_ids: bool) -> Generator[ScanPage]:
+    def _listed(self, directory: bytes, content: _Content, *, with_ids: bool) -> Generator[ScanPage]:
         portions = file_portions(
             self._chain.descriptor(), content.files, sizes=self._sizes(), cancel=self._cancel, look=content.look
         )
         self.looks += len(content.files)
         self.took = 0.0
         for portion in portions:
-            self.took = self.took or monotonic() - began
+            self.took = self.took or monotonic() - self._began
             content.failures += portion.failures
             yield self._page(directory, content, portion, with_ids=with_ids)
 
