@@ -52,6 +52,60 @@ def test_equal_content_is_sent_once_where_asked(mwt: Any, place: Any) -> None:
     assert "equal content is there already" in done.out
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {"a.mp4", "b.jpg", "c.txt", "proxies/a.mp4", "day/proxies/b.mp4"}),
+        (("--kind", "video"), {"a.mp4", "proxies/a.mp4", "day/proxies/b.mp4"}),
+        (("--kind", "video", "--kind", "image"), {"a.mp4", "b.jpg", "proxies/a.mp4", "day/proxies/b.mp4"}),
+        (("--exclude", "proxies/", "--exclude", "*.JPG"), {"a.mp4", "c.txt"}),
+        (("--exclude", "/proxies"), {"a.mp4", "b.jpg", "c.txt", "day/proxies/b.mp4"}),
+        (("--exclude", "day/**"), {"a.mp4", "b.jpg", "c.txt", "proxies/a.mp4"}),
+    ],
+)
+def test_only_the_files_that_were_asked_for_are_delivered(
+    mwt: Any, place: Any, options: tuple[str, ...], expected: set[str]
+) -> None:
+    for name in ("a.mp4", "b.jpg", "c.txt", "proxies/a.mp4", "day/proxies/b.mp4", "half.part"):
+        (place.source / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.source / name).write_bytes(name.encode())
+    assert mwt("run", *place.route, "--all", "--settle", 0, *options).code == 0
+    assert set(place.delivered) == expected
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "[a"])
+def test_a_pattern_that_is_none_is_refused(mwt: Any, place: Any, pattern: str) -> None:
+    refused = mwt("run", *place.route, "--exclude", pattern)
+    assert refused.code == 2
+    assert "pattern" in refused.err
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("keep", {"c.mp4"}), ("resend", {"b.mp4", "c.mp4"})])
+def test_another_destination_than_before_is_named_and_taken_where_that_is_said(
+    mwt: Any, place: Any, choice: str, expected: set[str]
+) -> None:
+    (place.source / "a.mp4").write_bytes(b"part of the baseline")
+    assert mwt("run", place.source, place.folder / "before", "--settle", 0).code == 0
+    (place.source / "b.mp4").write_bytes(b"sent to the first")
+    assert mwt("run", place.source, place.folder / "before", "--settle", 0).code == 0
+    (place.source / "c.mp4").write_bytes(b"new")
+    refused = mwt("run", *place.route, "--settle", 0)
+    assert (refused.code, place.delivered) == (2, {})
+    assert "destination_changed" in refused.err
+    assert mwt("run", *place.route, "--settle", 0, "--destination-changed", choice).code == 0
+    assert set(place.delivered) == expected
+
+
+def test_a_destination_within_the_source_is_refused_unless_it_is_excluded(mwt: Any, place: Any) -> None:
+    (place.source / "a.mp4").write_bytes(b"a")
+    within = place.source / "done"
+    refused = mwt("run", place.source, within, "--all", "--settle", 0)
+    assert refused.code == 2
+    assert "exclude it" in refused.err
+    assert mwt("run", place.source, within, "--all", "--settle", 0, "--exclude", "/done").code == 0
+    assert [path.name for path in within.iterdir()] == ["a.mp4"]
+
+
 def test_json_is_one_report_a_line_and_nothing_else(mwt: Any, place: Any) -> None:
     (place.source / "clip.mp4").write_bytes(b"clip")
     report, *_ = mwt("run", *place.route, "--all", "--settle", 0, "--json").objects

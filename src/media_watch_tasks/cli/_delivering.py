@@ -9,40 +9,33 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from media_watch_tasks.cancellation import CancelToken
+from media_watch_tasks.cli._options import (
+    AsJson,
+    DatabaseOption,
+    Dedup,
+    DestinationArgument,
+    DestinationChanged,
+    Everything,
+    Exclude,
+    Kinds,
+    Settle,
+    SourceArgument,
+    Workers,
+    media_filter,
+    task_options,
+)
 from media_watch_tasks.cli._typer import Console, typer
 from media_watch_tasks.cli.output import told, written
-from media_watch_tasks.cli.places import HTTP_TOKEN, SMB_PASSWORD, open_destination, open_source, open_stores
+from media_watch_tasks.cli.places import open_destination, open_source, open_stores
 from media_watch_tasks.cli.progress import delivery_progress
 from media_watch_tasks.manager import TaskManager
 from media_watch_tasks.model.reports import RunReport
 from media_watch_tasks.model.tasks import TaskState, WaitReason
 from media_watch_tasks.options import TaskManagerOptions
+from media_watch_tasks.scanning import MediaFilter
 from media_watch_tasks.schedulers import IntervalScheduler
 
-__all__ = ["COMMANDS", "AsJson", "DatabaseOption"]
-
-SourceArgument = Annotated[
-    str, typer.Argument(help=f"A folder, or smb://user@host/share/folder with the password in {SMB_PASSWORD}.")
-]
-DestinationArgument = Annotated[
-    str,
-    typer.Argument(
-        help=f"A folder, https://host/{{path}}, tus+https://host/files/ (a token in {HTTP_TOKEN}) or s3://bucket/folder."
-    ),
-]
-DatabaseOption = Annotated[
-    str,
-    typer.Option(
-        "--database", "-d", envvar="MWT_DATABASE", help="A file on a local disk, or postgresql://user@host/database."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-Everything = Annotated[
-    bool, typer.Option("--all", help="Also deliver what is there at the first run; without it that is the baseline.")
-]
-Settle = Annotated[float, typer.Option(min=0, help="Seconds that a file must stand still before it is sent.")]
-Workers = Annotated[int, typer.Option(min=1, help="Uploads at a time.")]
-Dedup = Annotated[bool, typer.Option("--dedup", help="Send equal content once.")]
+__all__ = ["COMMANDS"]
 
 _PORTION = 1_000
 
@@ -56,6 +49,9 @@ def run(
     settle: Settle = 10.0,
     workers: Workers = 3,
     dedup: Dedup = False,
+    kind: Kinds = None,
+    exclude: Exclude = None,
+    destination_changed: DestinationChanged = None,
     wait: Annotated[bool, typer.Option(help="Wait for new files that must stand still first.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -64,9 +60,12 @@ def run(
     The first run records what is there as the baseline and sends nothing of it. Files that fail are tried again by a
     later run.
     """
-    options = _options(everything=everything, settle=settle, workers=workers, dedup=dedup)
+    options = task_options(
+        everything=everything, settle=settle, workers=workers, dedup=dedup, destination_changed=destination_changed
+    )
+    only = media_filter(kind, exclude)
     good = True
-    with _manager(source, destination, database, options=options, create=True) as manager, _shown(
+    with _manager(source, destination, database, only=only, options=options, create=True) as manager, _shown(
         manager, as_json=as_json
     ) as console:  # fmt: skip
         if not everything:
@@ -100,14 +99,20 @@ def watch(
     settle: Settle = 10.0,
     workers: Workers = 3,
     dedup: Dedup = False,
+    kind: Kinds = None,
+    exclude: Exclude = None,
+    destination_changed: DestinationChanged = None,
     as_json: AsJson = False,
 ) -> None:
     """Scan and deliver again and again, until Ctrl-C or SIGTERM.
 
     A run that fails is logged, and the next one goes on.
     """
-    options = _options(everything=everything, settle=settle, workers=workers, dedup=dedup)
-    with _manager(source, destination, database, options=options, create=True) as manager, _shown(
+    options = task_options(
+        everything=everything, settle=settle, workers=workers, dedup=dedup, destination_changed=destination_changed
+    )
+    only = media_filter(kind, exclude)
+    with _manager(source, destination, database, only=only, options=options, create=True) as manager, _shown(
         manager, as_json=as_json
     ) as console:  # fmt: skip
 
@@ -188,10 +193,16 @@ COMMANDS = (run, watch, check, health, verify, quarantine)
 
 @contextmanager
 def _manager(
-    source: str, destination: str, database: str, *, options: TaskManagerOptions | None = None, create: bool = False
+    source: str,
+    destination: str,
+    database: str,
+    *,
+    only: MediaFilter | None = None,
+    options: TaskManagerOptions | None = None,
+    create: bool = False,
 ) -> Iterator[TaskManager]:
     with ExitStack() as stack:
-        scanner, resolver = stack.enter_context(open_source(source))
+        scanner, resolver = stack.enter_context(open_source(source, only))
         uploader = open_destination(destination)
         stores = open_stores(database, create=create)
         stack.callback(stores.close)
@@ -215,15 +226,6 @@ def _shown(manager: TaskManager, *, as_json: bool) -> Iterator[Console]:
         return
     with delivery_progress(manager, console=console) as shared:
         yield shared
-
-
-def _options(*, everything: bool, settle: float, workers: int, dedup: bool) -> TaskManagerOptions:
-    return TaskManagerOptions(
-        settle_for=timedelta(seconds=settle),
-        workers=workers,
-        enable_hash_dedup=dedup,
-        first_scan="enqueue" if everything else "refuse",
-    )
 
 
 def _baseline(manager: TaskManager, console: Console, *, as_json: bool, cancel: CancelToken | None = None) -> None:

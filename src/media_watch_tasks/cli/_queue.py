@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from media_watch_tasks.cli._delivering import AsJson, DatabaseOption
+from media_watch_tasks.cli._options import AsJson, DatabaseOption
 from media_watch_tasks.cli._typer import Console, Table, typer
 from media_watch_tasks.cli.output import task_fields, written
 from media_watch_tasks.cli.places import open_stores

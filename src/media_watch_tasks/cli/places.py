@@ -12,6 +12,7 @@ from media_watch_tasks.abc import MediaResolver, MediaScanner, Uploader
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.http import BearerAuth
 from media_watch_tasks.local import LocalMediaResolver, LocalMediaScanner
+from media_watch_tasks.scanning import MediaFilter
 from media_watch_tasks.smb import SmbConnection, SmbMediaResolver, SmbMediaScanner
 from media_watch_tasks.stores.postgres import PostgresStores
 from media_watch_tasks.stores.sqlite import SqliteStores
@@ -29,16 +30,16 @@ _DATABASE_SERVERS = ("postgresql://", "postgres://")
 
 @contextmanager
 def open_source(
-    text: str, *, environment: Mapping[str, str] = os.environ
+    text: str, only: MediaFilter | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> Iterator[tuple[MediaScanner, MediaResolver]]:
-    """A folder of this machine, or `smb://[DOMAIN;]user@host[:port]/share[/folder]`.
+    """A folder of this machine, or `smb://[DOMAIN;]user@host[:port]/share[/folder]`; `only`: which files of it.
 
     Raises:
         ConfigurationError: the URL has no user, host or share, has a password in it, or there is none in
             `MWT_SMB_PASSWORD`.
     """
     if not text.startswith("smb://"):
-        yield LocalMediaScanner(text), LocalMediaResolver(text)
+        yield LocalMediaScanner(text, filter=only), LocalMediaResolver(text)
         return
     url = urlsplit(text)
     if url.password is not None:
@@ -53,7 +54,7 @@ def open_source(
         raise ConfigurationError(f"{text}: put the password of {unquote(url.username)} into {SMB_PASSWORD}")
     user = unquote(url.username).replace(";", "\\")
     with SmbConnection(url.hostname, share, username=user, password=password, port=url.port or 445) as connection:
-        yield SmbMediaScanner(connection, root), SmbMediaResolver(connection, root)
+        yield SmbMediaScanner(connection, root, filter=only), SmbMediaResolver(connection, root)
 
 
 def open_destination(text: str, *, environment: Mapping[str, str] = os.environ) -> Uploader:

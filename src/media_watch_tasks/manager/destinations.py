@@ -87,8 +87,8 @@ def destination_change(recorded: frozenset[str], present: frozenset[str], choice
         added, gone = sorted(present - recorded), sorted(recorded - present)
         raise ConfigurationError(
             f"the source was run with the destinations {sorted(recorded)}, and is now given {sorted(present)}"
-            f" (new: {added}, gone: {gone}). Say TaskManagerOptions(destination_changed='keep') to send only new files"
-            " to the new ones, or 'resend' to send there all that was not part of the baseline"
+            f" (new: {added}, gone: {gone}). Set the option destination_changed to 'keep' to send only new files to"
+            " the new ones, or to 'resend' to send there all that was not part of the baseline"
         )
     return True
 

@@ -51,6 +51,7 @@ def _is_open(book: TaskBook, row: Row, request: ClaimRequest) -> bool:
         row.route in request.routes
         and not book.pauses.stops(row.route, book.now_ns)
         and not row.constraints & request.unmet
+        and (request.share is None or request.share.takes(row.asset_id, row.tags))
     )
 
 
@@ -68,7 +69,6 @@ def _is_eligible(book: TaskBook, row: Row, request: ClaimRequest) -> bool:
     return (
         _is_due(row, force=request.force)
         and _is_open(book, row, request)
-        and (request.share is None or request.share.takes(row.asset_id, row.tags))
         and not (request.floor is not None and row.worker == request.worker_id and row.token > request.floor)
         and (row.crashes >= CRASHES_BEFORE_ALONE) == request.alone
     )

@@ -157,10 +157,11 @@ class TaskClaim:
             self._take_back(names, tasks)
         elif behind:
             core.free_behind(names)
-        if due:
+        # What was freed here has been looked at by nobody.
+        if due or lapsed or behind:
             for lane in plan.lanes:
                 core.database.execute(plan.promote, (lane, now, _PORTION))
-        if beyond:
+        if beyond or lapsed or behind:
             core.database.execute(plan.pull_in, (latest,))
         return plan, names
 

@@ -131,6 +131,7 @@ class QueueModel(TaskStore):
             route in request.routes
             and not self.jobs.is_stopped(route)
             and job.wish.constraints.isdisjoint(request.unmet)
+            and (request.share is None or request.share.takes(job.wish.asset_id, job.wish.tags))
         )
 
     def _is_eligible(self, job: Job, request: ClaimRequest) -> bool:
@@ -138,8 +139,7 @@ class QueueModel(TaskStore):
         is_due = place is Place.READY or (request.force and place is Place.WAITING and job.wait is WaitReason.BACKOFF)
         worker, token = job.last
         was_given = request.floor is not None and worker == request.worker_id and token > request.floor
-        is_ours = request.share is None or request.share.takes(job.wish.asset_id, job.wish.tags)
-        return is_due and is_ours and not was_given and request.alone is (job.crashes >= _ALONE_FROM)
+        return is_due and not was_given and request.alone is (job.crashes >= _ALONE_FROM)
 
     def _half_open(self, job: Job) -> Pause | None:
         """The automatic pause of its destination, if its time is over."""

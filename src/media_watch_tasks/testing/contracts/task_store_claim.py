@@ -130,6 +130,19 @@ class ClaimContract(TaskStoreSuite):
         clock.advance(timedelta(days=1))
         assert self.claimed_ids(store, request) == [task_id], "a clock that jumped back must not stop a task for ever"
 
+    def test_a_due_time_is_pulled_in_by_the_claim_that_frees_the_task(
+        self, store: TaskStore, worker: str, clock: FakeClock
+    ) -> None:
+        self.enqueue(store, self.new())
+        assert len(store.claim_batch(self.request(worker))) == 1
+        due_ns = clock.now_ns() + to_ns(timedelta(days=2))
+        (newer,) = self.enqueue(store, self.new(version=2, due_ns=due_ns))
+        clock.advance(timedelta(days=1))  # the lease of the earlier version is over
+        clock.advance_wall(-timedelta(days=400))
+        request = self.request(store.register_worker("another"))
+        assert not store.claim_batch(request)
+        assert self.task(store, newer).due_ns == clock.now_ns() + request.longest_delay_ns
+
     def test_tasks_with_an_unmet_constraint_are_passed_by(self, store: TaskStore, worker: str) -> None:
         power, both, none = self.enqueue(
             store,
