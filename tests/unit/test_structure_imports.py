@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = "media_watch_tasks"
 
-_GROUND = frozenset({"errors", "clock", "cancellation", "_lazy"})
+_GROUND = frozenset({"errors", "clock", "cancellation"})
 _TO_MODEL = _GROUND | {"model"}
 _TO_ABC = _TO_MODEL | {"abc"}
 _TO_OPTIONS = _TO_ABC | {"options"}
@@ -28,7 +28,6 @@ BACK_ENDS = frozenset(
     {"actions", "constraints", "firestore", "local", "probe", "schedulers", "smb", "spool", "stores", "uploaders"}
 )
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
-    "_lazy": frozenset(),
     "errors": frozenset(),
     "clock": frozenset({"errors"}),
     "cancellation": frozenset({"errors", "clock"}),

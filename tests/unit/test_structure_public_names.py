@@ -75,18 +75,10 @@ def _defined(tree: ast.Module, *, with_data: bool = False) -> dict[str, bool]:
     return {name: documented for name, documented in names.items() if _is_public(name)}
 
 
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Those of the module, and those that only a type checker reads: there names stand that are loaded when needed."""
-    for node in tree.body:
-        yield node
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            yield from node.body
-
-
 def _re_exported(tree: ast.Module) -> set[str]:
     return {
         alias.asname or alias.name
-        for node in _statements(tree)
+        for node in tree.body
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE)
         for alias in node.names
         if _is_public(alias.asname or alias.name)

@@ -11,48 +11,15 @@ a presigned URL elsewhere gets none of them. Needs the extra `http`; importing i
 `HttpByteSource` reads ranges of a file behind a URL, for a prober; it needs no extra.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from media_watch_tasks.http.answers import Answer
-    from media_watch_tasks.http.authentication import BasicAuth, BearerAuth, HttpAuth
-    from media_watch_tasks.http.bodies import CHUNK, Body, MediaBody, MultipartBody
-    from media_watch_tasks.http.byte_source import HttpByteSource
-    from media_watch_tasks.http.classification import error_for, retry_delay
-    from media_watch_tasks.http.origins import origin_of, same_origin, shown
-    from media_watch_tasks.http.retry_after import parse_retry_after
-    from media_watch_tasks.http.session import DONE, Headers, HttpSession, new_client
-    from media_watch_tasks.http.timeouts import HttpTimeouts
-else:
-    from media_watch_tasks._lazy import lazy_names
-
-    __getattr__, __dir__ = lazy_names(
-        __name__,
-        {
-            "CHUNK": "http.bodies",
-            "DONE": "http.session",
-            "Answer": "http.answers",
-            "BasicAuth": "http.authentication",
-            "BearerAuth": "http.authentication",
-            "Body": "http.bodies",
-            "Headers": "http.session",
-            "HttpAuth": "http.authentication",
-            "HttpByteSource": "http.byte_source",
-            "HttpSession": "http.session",
-            "HttpTimeouts": "http.timeouts",
-            "MediaBody": "http.bodies",
-            "MultipartBody": "http.bodies",
-            "error_for": "http.classification",
-            "new_client": "http.session",
-            "origin_of": "http.origins",
-            "parse_retry_after": "http.retry_after",
-            "retry_delay": "http.classification",
-            "same_origin": "http.origins",
-            "shown": "http.origins",
-        },
-    )
+from media_watch_tasks.http.answers import Answer
+from media_watch_tasks.http.authentication import BasicAuth, BearerAuth, HttpAuth
+from media_watch_tasks.http.bodies import CHUNK, Body, MediaBody, MultipartBody
+from media_watch_tasks.http.byte_source import HttpByteSource
+from media_watch_tasks.http.classification import error_for, retry_delay
+from media_watch_tasks.http.origins import origin_of, same_origin, shown
+from media_watch_tasks.http.retry_after import parse_retry_after
+from media_watch_tasks.http.session import DONE, Headers, HttpSession, new_client
+from media_watch_tasks.http.timeouts import HttpTimeouts
 
 __all__ = [
     "CHUNK",
