@@ -17,8 +17,8 @@ from media_watch_tasks.stores.sqlite import announcements as sqlite_announcement
 from media_watch_tasks.testing.contracts import announcements as suite
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
-POSTGRES = "tests/contracts/test_scale_announcements_postgres.py::TestPostgresAnnouncements::"
-SQLITE = "tests/contracts/test_announcements_sqlite.py::TestSqliteAnnouncements::"
+POSTGRES = "tests/contracts/test_scale_shared_queue_postgres.py::TestPostgresAnnouncements::"
+SQLITE = "tests/contracts/test_shared_queue_sqlite.py::TestSqliteAnnouncements::"
 WAKING = "tests/scale/test_scale_waking.py::"
 MUTANTS = Mutants()
 killed_by = MUTANTS.killed_by
