@@ -250,7 +250,7 @@ def _is_good(report: RunReport) -> bool:
 def _held(manager: TaskManager) -> list[str]:
     """Why nothing is sent, where source or destination is paused."""
     return [
-        f"paused: {pause.scope} {pause.value}: {pause.reason or 'by a call'}".replace("all : ", "all: ")
+        pause.summary
         for source in manager.sources()
         if source.source_id == manager.source_id
         for pause in source.pauses

@@ -93,11 +93,7 @@ class Verifying:
             problems.append(f"the last complete scan was {timedelta(seconds=round(since_scan))} ago")
         if state.quarantine is not None:
             problems.append(f"quarantine: {state.quarantine}")
-        problems += [
-            f"paused {pause.scope} {pause.value}: {pause.reason or 'by a call'}".replace("  ", " ")
-            for pause in core.tasks.pauses()
-            if pause.scope is not PauseScope.TAG
-        ]
+        problems += [pause.summary for pause in core.tasks.pauses() if pause.scope is not PauseScope.TAG]
         dead = core.tasks.counts(core.destinations.routes)[TaskState.DEAD]
         if dead:
             problems.append(f"{dead} tasks are dead: see tasks(states=['dead']) and retry()")
