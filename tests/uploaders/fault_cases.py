@@ -7,8 +7,9 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
-from tests.uploaders.fault_server import FaultServer
+from tests.uploaders.fault_server import FaultServer, Trouble
 
 from media_watch_tasks.abc import Uploader
 from media_watch_tasks.errors import MediaWatchError, TransientError
@@ -22,6 +23,7 @@ __all__ = [
     "assert_a_stranger_is_left_alone",
     "assert_answer_means",
     "assert_retry_after",
+    "case",
     "retry_after",
 ]
 
@@ -30,6 +32,15 @@ SHORT = HttpTimeouts(stall=timedelta(seconds=1), answer=timedelta(seconds=1))
 LATER = timedelta(hours=1)
 RETRY_AFTER = {"7": 7, "date": 300, "99999999999999999999": 366 * 86_400, "soon": None}
 """The header, and the seconds that it asks for; `date` is five minutes from now."""
+
+
+def case(value: object) -> str:
+    """The name of a case: what is set of a trouble, the name of an error."""
+    if isinstance(value, Trouble):
+        found = attrs.asdict(value)
+        shown = [f"{name}={one}" for name, one in found.items() if one not in (None, b"", {}) and one is not False]
+        return " ".join(shown).removeprefix("method=")
+    return value.__name__ if isinstance(value, type) else str(value)
 
 
 def assert_answer_means(

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.uploaders.fault_cases import LATER, RETRY_AFTER, SHORT, assert_answer_means, assert_retry_after, retry_after
+from tests.uploaders.fault_cases import (
+    LATER,
+    RETRY_AFTER,
+    SHORT,
+    assert_answer_means,
+    assert_retry_after,
+    case,
+    retry_after,
+)
 from tests.uploaders.fault_server import FaultServer, Trouble
 from tests.uploaders.killed import HANG_GUARD, finish, start
 
@@ -61,7 +69,7 @@ ANSWERS: list[tuple[Trouble, type[MediaWatchError], str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("trouble", "error", "state", "attempts"), ANSWERS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("trouble", "error", "state", "attempts"), ANSWERS, ids=case)
 def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives parameters by name
     rig: Any, payload: bytes, trouble: Trouble, error: type[MediaWatchError], state: str, attempts: int
 ) -> None:

@@ -14,6 +14,7 @@ from tests.uploaders.fault_cases import (
     SHORT,
     assert_a_newer_version_replaces_no_other,
     assert_a_stranger_is_left_alone,
+    case,
 )
 from tests.uploaders.fault_server import FaultServer, Trouble
 from tests.uploaders.killed import HANG_GUARD, finish, start
@@ -104,7 +105,7 @@ def test_a_base_that_is_not_there_pauses_the_destination(rig: Any, template: str
         (Trouble("PUT", status=507), "pending", 0),
         (Trouble("PUT", damage=True), "failed", 1),
     ],
-    ids=lambda value: str(value)[:60],
+    ids=case,
 )
 def test_an_answer_means_what_is_to_be_done(
     rig: Any, payload: bytes, trouble: Trouble, state: str, attempts: int
