@@ -154,7 +154,9 @@ def verify(
     database: DatabaseOption,
     *,
     sample: Annotated[float, typer.Option(min=0, max=1, help="Share of the deliveries to look at.")] = 1.0,
-    repair: Annotated[bool, typer.Option("--repair", help="Queue again what is not there any more.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Queue again what is not there any more; the next run sends it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the destination whether it still holds what was delivered."""

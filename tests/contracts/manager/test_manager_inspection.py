@@ -165,10 +165,24 @@ def test_verify_finds_what_the_destination_has_lost_and_repairs_it(rig: Any) -> 
     del destination.held[b"a.mp4"]
     report = manager.verify(repair=True)
     assert (report.checked, report.good, len(report.bad), report.repaired) == (2, 1, 1, 1)
-    rig.settle()
-    manager.process()
+    manager.process()  # at once: what was delivered has stood still
     assert destination.held == {b"a.mp4": b"a", b"b.mp4": b"b"}
     assert manager.verify().bad == ()
+
+
+def test_verify_lets_a_newer_version_of_what_is_lost_stand_still_first(rig: Any) -> None:
+    destination = _Verifying.of(rig)
+    manager = rig.watching()
+    rig.tree.put("a.mp4", b"a")
+    rig.deliver(manager)
+    del destination.held[b"a.mp4"]
+    rig.tree.change("a.mp4", b"newer")
+    assert manager.verify(repair=True).repaired == 1
+    manager.process()
+    assert destination.held == {}
+    rig.settle()
+    manager.process()
+    assert destination.held == {b"a.mp4": b"newer"}
 
 
 def test_verify_tells_what_it_could_not_ask(rig: Any) -> None:
