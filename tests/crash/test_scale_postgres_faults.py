@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.crash.company import Services, services
-from tests.crash.crowd import WORKERS
+from tests.crash.crowd import WORKERS, wait_for
 from tests.crash.databases import OnPostgres
 from tests.crash.wreck import look
 from tests.crash.zygote import Zygote
@@ -75,18 +75,28 @@ def test_connections_that_are_cut_are_made_anew(
         services(tmp_path, zygote, database) as serving,
         psycopg.connect(server.dsn, autocommit=True) as connection,
     ):
-        presences = 0
         worker = lock_class("worker", database.schema) % 2**32
-        present = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
-        end = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
-        for _ in range(10):
-            serving.busy(0.05)
-            held = {pid for (pid,) in connection.execute(present, (worker,)).fetchall()}
+
+        def present() -> set[int]:
+            """The connections by which workers are present."""
+            holders = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
+            return {pid for (pid,) in connection.execute(holders, (worker,)).fetchall()}
+
+        def cut() -> set[int]:
+            """Cut all connections; those that were cut, and not closed by their process a moment before."""
+            end = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
             ended: dict[int, bool] = dict(connection.execute(end, (f"{database.schema}-%",)).fetchall())
-            assert any(ended.values())  # one or the other may have been closed in between
-            presences += len(held & ended.keys())
+            left = "SELECT 1 FROM pg_stat_activity WHERE pid = ANY (%s)"
+            wait_for(lambda: not connection.execute(left, (list(ended),)).fetchall(), what="the connections to end")
+            return {pid for pid, was_there in ended.items() if was_there}
+
+        wait_for(lambda: len(present()) >= WORKERS, what="all workers to be present")
+        held = present()
+        assert held <= cut(), "nobody closes these as long as he lives"
+        for _ in range(9):
             serving.wait_for_work()
-        assert presences >= WORKERS, "too few of the connections were those by which workers are present"
+            serving.busy(0.05)
+            assert cut(), "the fault has struck"
 
 
 def lock_and_look(serving: Services, database: OnPostgres, *, seconds: float) -> int:
