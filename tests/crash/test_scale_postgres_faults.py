@@ -7,6 +7,7 @@ nothing is lost, nothing is called delivered that is not there, no file is made 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -99,21 +100,29 @@ def test_connections_that_are_cut_are_made_anew(
             assert cut(), "the fault has struck"
 
 
-def lock_and_look(serving: Services, database: OnPostgres, *, seconds: float) -> int:
-    """Hold the table of the tasks as a careless person may; how many sessions waited for it at the end."""
+@contextmanager
+def locked(serving: Services, database: OnPostgres, *, seconds: float, sessions: int) -> Iterator[None]:
+    """Hold the table of the tasks as a careless person may, for so long and until so many sessions wait for it."""
     with psycopg.connect(database.dsn) as connection:
         connection.execute(f"LOCK TABLE {database.schema}.task IN ACCESS EXCLUSIVE MODE".encode())
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
+
+        def enough_wait() -> bool:
+            return len(connection.execute(waiting, (f"{database.schema}-%",)).fetchall()) >= sessions
+
         serving.busy(seconds)
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
-        rows = connection.execute(waiting, (f"{database.schema}-%",)).fetchall()
+        wait_for(enough_wait, what=f"{sessions} sessions that wait for the lock")
+        yield
         connection.rollback()
-    return int(rows[0][0])
 
 
 def test_a_lock_that_somebody_holds_is_waited_for(tmp_path: Path, zygote: Zygote, database: OnPostgres) -> None:
     # Longer than the leases: they end while nobody can extend them.
-    with services(tmp_path, zygote, database, lease=1.0) as serving:
-        assert lock_and_look(serving, database, seconds=2.0) >= WORKERS
+    with (
+        services(tmp_path, zygote, database, lease=1.0) as serving,
+        locked(serving, database, seconds=2.0, sessions=WORKERS),
+    ):
+        pass
     assert serving.marks("refused") == []
 
 
@@ -124,10 +133,12 @@ def test_a_lock_that_somebody_holds_is_waited_for(tmp_path: Path, zygote: Zygote
 def test_a_lock_that_is_held_too_long_ends_the_run_and_the_next_one_completes(
     tmp_path: Path, zygote: Zygote, database: OnPostgres, seconds: float, timeout: str | None
 ) -> None:
-    with services(tmp_path, zygote, database, lease=2.0, lock_timeout=timeout) as serving:
-        assert lock_and_look(serving, database, seconds=seconds) >= 1
+    with (
+        services(tmp_path, zygote, database, lease=2.0, lock_timeout=timeout) as serving,
+        locked(serving, database, seconds=seconds, sessions=1),
+    ):
+        wait_for(lambda: bool(serving.marks("refused")), what="somebody to give up")
     refused = serving.marks("refused")
-    assert refused, "the fault has struck"
     assert all("is locked by another program: end the program that holds it" in mark.detail for mark in refused)
 
 

@@ -319,7 +319,7 @@ def test_who_is_alone_waits_for_the_others_and_they_for_him(database: Database) 
     def share() -> None:
         with database.transaction(gate=Gate.SHARED):
             begun.set()
-            go_on.wait(10)
+            assert go_on.wait(HANGS_AFTER)
             order.append("shared")
 
     def alone() -> None:
@@ -328,7 +328,7 @@ def test_who_is_alone_waits_for_the_others_and_they_for_him(database: Database) 
 
     threads = [threading.Thread(target=share), threading.Thread(target=alone)]
     threads[0].start()
-    assert begun.wait(10)
+    assert begun.wait(HANGS_AFTER)
     threads[1].start()
     with database.transaction(gate=Gate.NONE):
         order.append("outside")
