@@ -24,7 +24,7 @@ from tests.crash.zygote import HANG_GUARD, Child, Zygote
 
 from media_watch_tasks.uploaders.directory import temporary
 
-_PATIENCE = 3.0
+_PATIENCE = 6.0
 """Seconds after which a process is killed that has not come to where it was to die."""
 Way = Literal["phase", "anywhere", "call", "time"]
 """At the n-th event inside of a phase, or anywhere; at the n-th system call of a thread; after some time."""
