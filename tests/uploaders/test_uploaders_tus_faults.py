@@ -31,7 +31,9 @@ IN_ONE = "creation,creation-with-upload,termination,checksum"
 
 
 def _uploader(server: TusFaultServer, rig: Any, **settings: Any) -> TusUploader:
-    chosen = {"chunk_size": CHUNK, "clock": rig.clock, "timeouts": SHORT, **settings}
+    # Short where something is to run into it: a busy machine must not.
+    timeouts = SHORT if any(trouble.silent for trouble in server.troubles) else None
+    chosen = {"chunk_size": CHUNK, "clock": rig.clock, "timeouts": timeouts, **settings}
     made: TusUploader = rig.stack.enter_context(TusUploader(server.files, **chosen))
     return made
 
@@ -62,9 +64,7 @@ def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives par
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize(("header", "delay"), RETRY_AFTER.items())
 def test_retry_after_is_heeded(rig: Any, method: str, header: str, delay: int | None) -> None:
-    answer = Trouble(method, status=503, headers=retry_after(header))
-    # Without a delay to keep to, an attempt looks once more for itself.
-    with TusFaultServer([answer] * (2 if delay is None and method == "PATCH" else 1)) as server:
+    with TusFaultServer([Trouble(method, status=503, headers=retry_after(header))]) as server:
         assert_retry_after(rig, _uploader(server, rig), delay)
 
 
