@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from media_watch_tasks.cli.places import open_destination, open_source
+from media_watch_tasks.cli.places import open_destination, open_source, open_stores
 from media_watch_tasks.errors import ConfigurationError
+
+
+def _stores(text: str, *, environment: dict[str, str]) -> Any:
+    assert environment == {}
+    return open_stores(text, create=True)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +60,36 @@ def test_a_share_that_is_not_fully_named_is_refused(text: str, said: str) -> Non
         pytest.fail("it was opened")
 
 
-def test_a_password_on_the_command_line_is_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigurationError, match="MWT_SMB_PASSWORD") as refused, open_source(
-        "smb://user:hunter2@host/share", environment={}
-    ):  # fmt: skip
+@pytest.mark.parametrize(
+    ("open_place", "text", "way"),
+    [
+        (open_source, "smb://user:hunter2@host/share", "MWT_SMB_PASSWORD"),
+        (open_source, "sftp://user:hunter2@host/folder", "MWT_SMB_PASSWORD"),
+        (open_destination, "https://user:hunter2@host/{path}", "MWT_HTTP_PASSWORD"),
+        (open_destination, "HTTPS://:hunter2@host/{path}", "MWT_HTTP_TOKEN"),
+        (open_destination, "tus+https://user:hunter2@host/files/", "MWT_HTTP_PASSWORD"),
+        (open_destination, "https://user:hunter2@[bad/{path}", "MWT_HTTP_PASSWORD"),
+        (open_destination, "s3://key:hunter2@bucket/folder", "AWS_SECRET_ACCESS_KEY"),
+        (open_destination, "ftp://user:hunter2@host/folder", "MWT_HTTP_PASSWORD"),
+        (_stores, "postgresql://user:hunter2@host/database", "PGPASSWORD or ~/.pgpass"),
+        (_stores, "postgres://user:hunter2@one,two:5433/database", "PGPASSWORD"),
+        (_stores, "postgresql://host/database?user=user&password=hunter2", "PGPASSWORD"),
+        (_stores, "postgresql:///database?sslpassword=hunter2", "PGPASSWORD"),
+        (_stores, "mysql://user:hunter2@host/database", "PGPASSWORD"),
+    ],
+)
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(open_place: Any, text: str, way: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(way)) as refused, open_place(text, environment={}):
         pytest.fail("it was opened")
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["https://user@host/{path}", "tus+https://user@host/files/"])
+def test_the_user_of_a_url_needs_the_password_of_the_environment(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="put the password of user into MWT_HTTP_PASSWORD"):
+        open_destination(text, environment={"MWT_HTTP_TOKEN": "token"})
+    with open_destination(text, environment={"MWT_HTTP_PASSWORD": "hunter2"}) as uploader:
+        assert "user" not in uploader.destination_id
 
 
 def test_without_its_extra_the_command_names_it(mwt: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_a_pause_keeps_tasks_from_being_sent_until_it_is_resumed(mwt: Any, place
     (place.source / "clip.mp4").write_bytes(b"clip")
     mwt("check", *place.route)
     assert mwt("pause", "--reason", "moving house", "--for", 60).code == 0
-    assert "moving house" in mwt("status").out
+    assert re.search(r"^paused until [\d-]+ [\d:]+ UTC: all: moving house$", mwt("status").out, re.MULTILINE)
     mwt("run", *place.route, "--all", "--settle", 0)
     assert place.delivered == {}
     assert mwt("resume").code == 0

@@ -23,7 +23,7 @@ from psycopg import sql
 from media_watch_tasks import PostgresStores, SqliteStores
 from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 from media_watch_tasks.stores.relational.task_store import RelationalTaskStore
-from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.stores.sqlite.task_store import SqliteTaskStore
 
 __all__ = ["CrashDatabase", "OnPostgres", "OnSqlite", "Query", "Stores", "database_of"]

@@ -32,8 +32,8 @@ from media_watch_tasks.model.events import Event, TaskEnqueued
 from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
 from media_watch_tasks.stores.relational.task_store import RelationalTaskStore
-from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.uploaders.directory.writing import FileWriter
 
 __all__ = [

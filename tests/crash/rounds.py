@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Literal
 from unittest.mock import patch
 
 import attrs
+import pytest
 from tests.crash.arrivals import Arrivals
 from tests.crash.databases import database_of
 from tests.crash.footage import FOLDERS, Footage
@@ -22,10 +24,30 @@ from tests.crash.zygote import HANG_GUARD, Child, Zygote
 
 from media_watch_tasks.uploaders.directory import temporary
 
-_PATIENCE = 3.0
+_PATIENCE = 6.0
 """Seconds after which a process is killed that has not come to where it was to die."""
 Way = Literal["phase", "anywhere", "call", "time"]
 """At the n-th event inside of a phase, or anywhere; at the n-th system call of a thread; after some time."""
+_WAYS: list[Way] = ["phase", "anywhere", "phase", "call", "phase", "time", "phase", "call", "phase", "anywhere"]
+_KILLS = 25
+
+
+def kill_in_rounds(folder: Path, zygote: Zygote, *, afterwards: Afterwards, seed: int, in_each_phase: int) -> None:
+    """25 processes die, one after the other: nearly all where they were to die, and at least so many in each phase."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is missing: apt-get install strace")
+    battery = Battery(folder, afterwards, zygote, seed)
+    battery.run(list(itertools.islice(itertools.cycle(_WAYS), _KILLS)))
+    died_by, died_in = battery.died_by, battery.died_in
+    # Two by the clock; and what had not come to the system call where it was to die.
+    assert died_by["phase"] + died_by["anywhere"] + died_by["call"] >= _KILLS - 5, died_by
+    assert died_by["call"] >= 2, died_by
+    for phase in _phases(afterwards):
+        assert died_in[phase] >= in_each_phase, f"too few died in {phase}: {died_in}"
+
+
+def _phases(afterwards: Afterwards) -> list[str]:
+    return [phase for phase in PHASES if phase != "action" or afterwards in {"delete", "move"}]
 
 
 @attrs.define
@@ -50,9 +72,8 @@ class Battery:
         judge = Judge(self.folder, footage, self.afterwards)
         for name in FOLDERS:
             (self.folder / "backup" / name).mkdir(parents=True, exist_ok=True)
-        phases = [phase for phase in PHASES if phase != "action" or self.afterwards in {"delete", "move"}]
         with Arrivals(self.folder / "backup") as arrivals:
-            aims = itertools.cycle(phases)
+            aims = itertools.cycle(_phases(self.afterwards))
             for way in ways:
                 self._round(way, next(aims) if way == "phase" else None, footage, draw)
                 judge.check(look(self.folder))

@@ -9,27 +9,17 @@ was delivered. In the end all files are there with their receipts, and none was 
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 from tests.crash.footage import Footage
-from tests.crash.programs import PHASES, Afterwards, stores_and_manager
-from tests.crash.rounds import Battery, Way
+from tests.crash.programs import Afterwards, stores_and_manager
+from tests.crash.rounds import kill_in_rounds
 from tests.crash.wreck import Judge, look
 from tests.crash.zygote import Zygote
 
-ROUND: list[Way] = ["phase", "anywhere", "phase", "call", "phase", "time", "phase", "call", "phase", "anywhere"]
 AFTERWARDS: list[Afterwards] = ["keep", "delete", "versions", "move"]
 SHORT, LONG = 8, 40
-
-
-def die(folder: Path, zygote: Zygote, *, afterwards: Afterwards, seed: int, kills: int) -> Battery:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is missing: apt-get install strace")
-    battery = Battery(folder, afterwards, zygote, seed)
-    battery.run([ROUND[number % len(ROUND)] for number in range(kills)])
-    return battery
 
 
 @pytest.mark.parametrize(
@@ -39,13 +29,7 @@ def test_whatever_dies_nothing_is_lost_sent_twice_or_called_done_too_early(
     tmp_path: Path, zygote: Zygote, seed: int
 ) -> None:
     afterwards = AFTERWARDS[seed % len(AFTERWARDS)]
-    battery = die(tmp_path, zygote, afterwards=afterwards, seed=seed, kills=25)
-    # Two by the clock; and what had not come to the system call where it was to die.
-    assert battery.died_by["phase"] + battery.died_by["anywhere"] + battery.died_by["call"] >= 20, battery.died_by
-    assert battery.died_by["call"] >= 2, battery.died_by
-    for phase in PHASES:
-        if phase != "action" or afterwards in {"delete", "move"}:
-            assert battery.died_in[phase] >= 3, f"too few died in {phase}: {battery.died_in}"
+    kill_in_rounds(tmp_path, zygote, afterwards=afterwards, seed=seed, in_each_phase=3)
 
 
 def test_what_dies_while_it_makes_the_database_leaves_one_that_can_be_used(tmp_path: Path, zygote: Zygote) -> None:

@@ -7,12 +7,13 @@ nothing is lost, nothing is called delivered that is not there, no file is made 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.crash.company import Services, services
-from tests.crash.crowd import WORKERS
+from tests.crash.crowd import WORKERS, wait_for
 from tests.crash.databases import OnPostgres
 from tests.crash.wreck import look
 from tests.crash.zygote import Zygote
@@ -75,35 +76,53 @@ def test_connections_that_are_cut_are_made_anew(
         services(tmp_path, zygote, database) as serving,
         psycopg.connect(server.dsn, autocommit=True) as connection,
     ):
-        presences = 0
         worker = lock_class("worker", database.schema) % 2**32
-        present = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
-        end = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
-        for _ in range(10):
-            serving.busy(0.05)
-            held = {pid for (pid,) in connection.execute(present, (worker,)).fetchall()}
+
+        def present() -> set[int]:
+            """The connections by which workers are present."""
+            holders = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s::bigint::oid"
+            return {pid for (pid,) in connection.execute(holders, (worker,)).fetchall()}
+
+        def cut() -> set[int]:
+            """Cut all connections; those that were cut, and not closed by their process a moment before."""
+            end = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
             ended: dict[int, bool] = dict(connection.execute(end, (f"{database.schema}-%",)).fetchall())
-            assert any(ended.values())  # one or the other may have been closed in between
-            presences += len(held & ended.keys())
+            left = "SELECT 1 FROM pg_stat_activity WHERE pid = ANY (%s)"
+            wait_for(lambda: not connection.execute(left, (list(ended),)).fetchall(), what="the connections to end")
+            return {pid for pid, was_there in ended.items() if was_there}
+
+        wait_for(lambda: len(present()) >= WORKERS, what="all workers to be present")
+        held = present()
+        assert held <= cut(), "nobody closes these as long as he lives"
+        for _ in range(9):
             serving.wait_for_work()
-        assert presences >= WORKERS, "too few of the connections were those by which workers are present"
+            serving.busy(0.05)
+            assert cut(), "the fault has struck"
 
 
-def lock_and_look(serving: Services, database: OnPostgres, *, seconds: float) -> int:
-    """Hold the table of the tasks as a careless person may; how many sessions waited for it at the end."""
+@contextmanager
+def locked(serving: Services, database: OnPostgres, *, seconds: float, sessions: int) -> Iterator[None]:
+    """Hold the table of the tasks as a careless person may, for so long and until so many sessions wait for it."""
     with psycopg.connect(database.dsn) as connection:
         connection.execute(f"LOCK TABLE {database.schema}.task IN ACCESS EXCLUSIVE MODE".encode())
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
+
+        def enough_wait() -> bool:
+            return len(connection.execute(waiting, (f"{database.schema}-%",)).fetchall()) >= sessions
+
         serving.busy(seconds)
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s AND wait_event_type = 'Lock'"
-        rows = connection.execute(waiting, (f"{database.schema}-%",)).fetchall()
+        wait_for(enough_wait, what=f"{sessions} sessions that wait for the lock")
+        yield
         connection.rollback()
-    return int(rows[0][0])
 
 
 def test_a_lock_that_somebody_holds_is_waited_for(tmp_path: Path, zygote: Zygote, database: OnPostgres) -> None:
     # Longer than the leases: they end while nobody can extend them.
-    with services(tmp_path, zygote, database, lease=1.0) as serving:
-        assert lock_and_look(serving, database, seconds=2.0) >= WORKERS
+    with (
+        services(tmp_path, zygote, database, lease=1.0) as serving,
+        locked(serving, database, seconds=2.0, sessions=WORKERS),
+    ):
+        pass
     assert serving.marks("refused") == []
 
 
@@ -114,10 +133,12 @@ def test_a_lock_that_somebody_holds_is_waited_for(tmp_path: Path, zygote: Zygote
 def test_a_lock_that_is_held_too_long_ends_the_run_and_the_next_one_completes(
     tmp_path: Path, zygote: Zygote, database: OnPostgres, seconds: float, timeout: str | None
 ) -> None:
-    with services(tmp_path, zygote, database, lease=2.0, lock_timeout=timeout) as serving:
-        assert lock_and_look(serving, database, seconds=seconds) >= 1
+    with (
+        services(tmp_path, zygote, database, lease=2.0, lock_timeout=timeout) as serving,
+        locked(serving, database, seconds=seconds, sessions=1),
+    ):
+        wait_for(lambda: bool(serving.marks("refused")), what="somebody to give up")
     refused = serving.marks("refused")
-    assert refused, "the fault has struck"
     assert all("is locked by another program: end the program that holds it" in mark.detail for mark in refused)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.crash.crowd import Crowd, kill_in_turns, kill_one_of_two_workers
 from tests.crash.databases import OnPostgres
-from tests.crash.programs import PHASES, Afterwards
-from tests.crash.test_chain_killed import die
+from tests.crash.programs import Afterwards
+from tests.crash.rounds import kill_in_rounds
 from tests.crash.zygote import Zygote
 from tests.scale.postgres_server import PostgresServer
 
@@ -28,12 +28,7 @@ def test_whatever_dies_nothing_is_lost_sent_twice_or_called_done_too_early(
     tmp_path: Path, zygote: Zygote, seed: int
 ) -> None:
     afterwards = AFTERWARDS[seed % len(AFTERWARDS)]
-    battery = die(tmp_path, zygote, afterwards=afterwards, seed=seed, kills=25)
-    assert battery.died_by["phase"] + battery.died_by["anywhere"] + battery.died_by["call"] >= 20, battery.died_by
-    assert battery.died_by["call"] >= 2, battery.died_by
-    for phase in PHASES:
-        if phase != "action" or afterwards in {"delete", "move"}:
-            assert battery.died_in[phase] >= 2, f"too few died in {phase}: {battery.died_in}"
+    kill_in_rounds(tmp_path, zygote, afterwards=afterwards, seed=seed, in_each_phase=2)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -12,21 +11,21 @@ import pytest
 from tests.crash.arrivals import Arrivals
 from tests.crash.crowd import wait_for
 from tests.crash.databases import OnPostgres
+from tests.crash.deliveries import deliver_all
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import read_marks
 from tests.crash.partition import Partition
 from tests.crash.programs import STOPS, stores_and_manager
 from tests.crash.wreck import Judge, look
-from tests.crash.zygote import HANG_GUARD, Child, Zygote
+from tests.crash.zygote import Child, Zygote
 from tests.scale.postgres_server import PostgresServer
 
 LEASE = 0.5
-LIVE = ("pending", "failed", "uploading")
 PAGE = "in the middle of a page"
 
 
 class CutOff:
-    """A process whose only way to the database can be cut, and another one's work, done here."""
+    """A process whose only way to the database can be cut."""
 
     def __init__(self, folder: Path, zygote: Zygote, server: PostgresServer, partition: Partition) -> None:
         self.folder = folder
@@ -67,16 +66,6 @@ class CutOff:
             rows = connection.execute(end, (f"{self.direct.schema}-{child.pid}",)).fetchall()
         return int(rows[0][0])
 
-    def deliver_all(self) -> None:
-        with stores_and_manager(self.folder, "keep", lease=timedelta(seconds=LEASE)) as (_, manager):
-            until = time.monotonic() + HANG_GUARD
-            while True:
-                scanned = manager.run_once().scan.skipped is None
-                if scanned and sum(manager.counts()[state] for state in LIVE) == 0:
-                    return
-                assert time.monotonic() < until, manager.counts()
-                time.sleep(0.02)
-
 
 @pytest.fixture
 def cut_off(tmp_path: Path, zygote: Zygote, postgres: PostgresServer) -> Iterator[CutOff]:
@@ -96,7 +85,7 @@ def test_worker_that_is_cut_off_overwrites_and_settles_nothing(cut_off: CutOff, 
         if ended:
             assert cut_off.end_sessions(worker) >= 2, "the one by which it is present among them"
         footage.write("clip.mov")
-        cut_off.deliver_all()
+        deliver_all(folder, lease=LEASE)
         newest = footage.versions["clip.mov"][-1].content
         assert (folder / "backup" / "clip.mov").read_bytes() == newest
         cut_off.let_go()
@@ -121,13 +110,13 @@ def test_scanner_that_is_cut_off_sends_nothing_back_in_time(cut_off: CutOff) -> 
         footage.write("clip.mov")
         scanner = cut_off.start(at=PAGE, scan=True)
         footage.write("clip.mov")
-        cut_off.deliver_all()
+        deliver_all(folder, lease=LEASE)
         cut_off.let_go()
         cut_off.wait_for_the_fault()
         cut_off.partition.heal()
         assert "the scan lease was lost to another scanner" in scanner.finish()
         assert len(look(folder).tasks) == 1, "a scanner that has lost its lease has queued what it saw before"
-        cut_off.deliver_all()
+        deliver_all(folder, lease=LEASE)
     assert (folder / "backup" / "clip.mov").read_bytes() == footage.versions["clip.mov"][-1].content
     assert arrivals.events == 1, "the version that was replaced before it was sent was sent after it"
     Judge(folder, footage, "keep").check_end(look(folder))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.crash.arrivals import Arrivals
+from tests.crash.deliveries import deliver_all
 from tests.crash.footage import FOLDERS, Footage
 from tests.crash.marks import read_marks
 from tests.crash.programs import STOPS, stores_and_manager
@@ -22,7 +22,6 @@ from media_watch_tasks.model.uploads import UploadReceipt
 
 LEASE = 0.3
 HOUR_NS = 3_600 * NANOSECONDS
-LIVE = ("pending", "failed", "uploading")
 
 
 def wait_until_stopped(child: Child) -> None:
@@ -30,18 +29,6 @@ def wait_until_stopped(child: Child) -> None:
     while Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
         assert time.monotonic() < until, "it never stopped"
         assert not child.ended_within(0.002), child.log.read_text()
-
-
-def deliver_all(folder: Path) -> None:
-    """Another process' work, done here: until nothing is left to do."""
-    with stores_and_manager(folder, "keep", lease=timedelta(seconds=LEASE)) as (_, manager):
-        until = time.monotonic() + HANG_GUARD
-        while True:
-            scanned = manager.run_once().scan.skipped is None
-            if scanned and sum(manager.counts()[state] for state in LIVE) == 0:
-                return
-            assert time.monotonic() < until, manager.counts()
-            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -60,7 +47,7 @@ def test_worker_that_slept_past_its_lease_overwrites_and_settles_nothing(
     with Arrivals(tmp_path / "backup") as arrivals:
         for _ in range(earlier):
             footage.write("clip.mov")
-            deliver_all(tmp_path)
+            deliver_all(tmp_path, lease=LEASE)
         footage.write("clip.mov")
         with stores_and_manager(tmp_path, "keep") as (_, manager):
             manager.scan_and_enqueue_new()
@@ -70,7 +57,7 @@ def test_worker_that_slept_past_its_lease_overwrites_and_settles_nothing(
         )  # fmt: skip
         wait_until_stopped(sleeper)
         footage.write("clip.mov")
-        deliver_all(tmp_path)
+        deliver_all(tmp_path, lease=LEASE)
         newest = footage.versions["clip.mov"][-1].content
         assert (tmp_path / "backup" / "clip.mov").read_bytes() == newest
         sleeper.send(signal.SIGCONT)
@@ -126,12 +113,12 @@ def test_scanner_that_slept_past_its_lease_sends_nothing_back_in_time(
         wait_until_stopped(sleeper)
         footage.write("clip.mov")
         # It saw the first version, and holds the right to scan until its lease ends.
-        deliver_all(tmp_path)
+        deliver_all(tmp_path, lease=LEASE)
         sleeper.send(signal.SIGCONT)
         said = sleeper.finish()
         assert "the scan lease was lost to another scanner" in said
         assert len(look(tmp_path).tasks) == 1, "a scanner that has lost its lease has queued what it saw before"
-        deliver_all(tmp_path)
+        deliver_all(tmp_path, lease=LEASE)
     newest = footage.versions["clip.mov"][-1]
     assert (tmp_path / "backup" / "clip.mov").read_bytes() == newest.content
     assert arrivals.twice() == {}

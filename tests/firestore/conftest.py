@@ -158,6 +158,8 @@ class GrpcProxy:
         self.calls: Counter[str] = Counter()
         self.commits: list[bytes] = []
         """The requests that reached the emulator."""
+        self.ended: list[bytes] = []
+        """The requests whose call is over, also where nobody waited for the answer any more."""
         self.on_commit: Callable[[bytes], None] | None = None
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(f"127.0.0.1:{target}", options=options)
@@ -182,7 +184,20 @@ class GrpcProxy:
             lambda request, context: plain(request, metadata=self._metadata(context))
         )
 
+    def wait_until_all_ended(self) -> None:
+        """Until no commit is on its way any more."""
+        until = time.monotonic() + START_SECONDS
+        while len(self.ended) != self.calls["Commit"]:
+            assert time.monotonic() < until, "a commit is still on its way"
+            time.sleep(0.01)
+
     def _commit(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return self._passed_on(request, context)
+        finally:
+            self.ended.append(request)
+
+    def _passed_on(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         if self.on_commit is not None:
             self.on_commit(request)
         kind = self.faults.next()

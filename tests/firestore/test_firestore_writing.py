@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,6 +25,7 @@ from media_watch_tasks.testing.clock import FakeClock
 
 Place = Any
 GrpcProxy = Any
+HANG_GUARD = 60.0
 
 
 def planned(database: Database, name: str, **fields: Any) -> PlannedWrite:
@@ -157,9 +160,15 @@ def test_several_commits_fly_at_once_and_no_more_than_asked_for(
 ) -> None:
     place.put(*(f"{number}.mp4" for number in range(6_000)))
     flying: list[int] = []
+    came, all_fly = itertools.count(1), threading.Event()
 
-    def enter(_request: bytes) -> None:
-        time.sleep(0.3)  # until all that may fly are in the air
+    def enter(request: bytes) -> None:
+        if b"/documents/files/" not in request:
+            return
+        if next(came) == 3:
+            all_fly.set()
+        assert all_fly.wait(HANG_GUARD), "fewer fly than may"
+        time.sleep(0.1)  # one more than may would come now
         flying.append(grpc_proxy.calls["Commit"] - len(grpc_proxy.commits))
 
     grpc_proxy.on_commit = enter

@@ -32,7 +32,7 @@ killed_by = MUTANTS.killed_by
 
 @killed_by(f"{SQLITE}::test_no_more_places_are_taken_than_there_are", f"{SQLITE}::test_names_do_not_mix")
 def locks_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sqlite_permits, "_locked", lambda _descriptor, *, wait: True)
+    patch.setattr(sqlite_permits, "locked", lambda _descriptor, *, wait: True)
 
 
 @killed_by(f"{SQLITE}::test_a_place_that_was_given_back_is_free_for_all")

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult
 from media_watch_tasks.stores.postgres import server_clock, task_claim, task_core, task_enqueue, task_settle
 from media_watch_tasks.stores.postgres import transaction as transactions
-from media_watch_tasks.stores.postgres.action_locks import ActionLocks
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.presence import Presence
-from media_watch_tasks.stores.postgres.task_store import PostgresTaskStore
 from media_watch_tasks.stores.relational import claim_plan
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
@@ -149,19 +145,6 @@ def nobody_stands_in_the_gate_beside_others(patch: Patch) -> None:
 def everybody_is_alone(patch: Patch) -> None:
     alone = Gate.ALONE.sql
     patch.setattr(Gate, "sql", lambda _gate, schema: alone(schema))
-
-
-ACTION = f"{HELD_OPEN}::test_one_process_at_a_time_does_an_after_upload_action_and_none_once_it_is_done"
-
-
-@killed_by(ACTION)
-def everybody_may_act(patch: Patch) -> None:
-    patch.setattr(PostgresTaskStore, "acting", TaskStore.acting)
-
-
-@killed_by(ACTION)
-def actions_lock_nothing(patch: Patch) -> None:
-    patch.setattr(ActionLocks, "hold", lambda *_: nullcontext(enter_result=True))
 
 
 @killed_by(

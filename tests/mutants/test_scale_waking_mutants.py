@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 from tests.mutants.registered import Mutant, Mutants
@@ -10,6 +12,7 @@ from tests.mutants.registered import Mutant, Mutants
 from media_watch_tasks.manager import forever
 from media_watch_tasks.stores.postgres import announcements as postgres_announcements
 from media_watch_tasks.stores.postgres import database as databases
+from media_watch_tasks.stores.postgres import task_store as postgres_task_store
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.transaction import Transaction
 from media_watch_tasks.stores.relational.announcements import Announcements
@@ -17,8 +20,8 @@ from media_watch_tasks.stores.sqlite import announcements as sqlite_announcement
 from media_watch_tasks.testing.contracts import announcements as suite
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
-POSTGRES = "tests/contracts/test_scale_announcements_postgres.py::TestPostgresAnnouncements::"
-SQLITE = "tests/contracts/test_announcements_sqlite.py::TestSqliteAnnouncements::"
+POSTGRES = "tests/contracts/test_scale_shared_queue_postgres.py::TestPostgresAnnouncements::"
+SQLITE = "tests/contracts/test_shared_queue_sqlite.py::TestSqliteAnnouncements::"
 WAKING = "tests/scale/test_scale_waking.py::"
 MUTANTS = Mutants()
 killed_by = MUTANTS.killed_by
@@ -31,10 +34,11 @@ def nothing_is_announced(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(POSTGRES + "test_the_last_of_many_is_announced_too")
 def nobody_looks_a_second_time(patch: pytest.MonkeyPatch) -> None:
-    def hear(connection: Connection, ended: object, tell: Callable[[], None]) -> None:
-        while not ended.is_set():  # type: ignore[attr-defined]
+    def hear(connection: Connection, ended: threading.Event, tell: Callable[[], None]) -> Iterator[None]:
+        while not ended.is_set():
             if connection.heard(0.2):
                 tell()
+            yield
 
     patch.setattr(databases, "_SILENT_NS", 10**9)
     patch.setattr(postgres_announcements, "_hear", hear)
@@ -58,6 +62,22 @@ def the_end_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Announcements, "_remove", lambda *_: None)
 
 
+@killed_by(WAKING + "test_an_outage_of_the_announcements_is_logged_once")
+def an_outage_is_logged_at_every_attempt(patch: pytest.MonkeyPatch) -> None:
+    def watch(database: databases.Database, ended: threading.Event, tell: Callable[[], None]) -> None:
+        while not ended.is_set():
+            try:
+                with closing(database.connect()) as connection:
+                    connection.command(f"LISTEN {database.channel}")
+                    for _ in postgres_announcements._hear(connection, ended, tell):
+                        pass
+            except Exception as error:  # noqa: BLE001 - as the right one does
+                postgres_announcements.logger.warning("new tasks are not announced for now: %s", error)
+                ended.wait(0.02)
+
+    patch.setattr(postgres_task_store, "watch_announcements", watch)
+
+
 @killed_by(WAKING + "test_announcements_that_follow_each_other_closely_are_one")
 def every_task_is_announced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(databases, "_SILENT_NS", 0)
@@ -68,17 +88,16 @@ def managers_do_not_listen(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(forever, "AnnouncesWork", int)
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not come is waited for for two seconds."""
-    from tests.scale import test_scale_waking  # noqa: PLC0415 - its patience is shortened, not its tests taken
-
-    monkeypatch.setattr(suite, "_HANGS_AFTER", 2)
-    monkeypatch.setattr(test_scale_waking, "HANGS_AFTER", 4)
-
-
 @MUTANTS.each()
 def test_a_wrong_announcement_is_found_out(
     mutant: Mutant, test: str, assert_killed: Callable[[Mutant, str], None]
 ) -> None:
-    assert_killed(mutant, test)
+    def impatient(patch: pytest.MonkeyPatch) -> None:
+        from tests.scale import test_scale_waking  # noqa: PLC0415 - its patience is shortened, not its tests taken
+
+        # What does not come is waited for for two seconds; the right one has all the time that it takes.
+        patch.setattr(suite, "_HANGS_AFTER", 2)
+        patch.setattr(test_scale_waking, "HANGS_AFTER", 4)
+        mutant(patch)
+
+    assert_killed(impatient, test)

@@ -16,6 +16,7 @@ from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.stores.postgres import PostgresStores
 from media_watch_tasks.stores.postgres.gate import Gate, lock_class
 from media_watch_tasks.stores.postgres.transaction import Transaction
+from media_watch_tasks.testing.contracts.acting import ActingContract
 
 ROUTE = Route("camera", "archive")
 HOUR = 3_600 * 10**9
@@ -180,38 +181,17 @@ def test_claims_and_settlements_and_new_files_stand_in_the_gate_together(opened:
             beside.end()
 
 
-def test_one_process_at_a_time_does_an_after_upload_action_and_none_once_it_is_done(
-    opened: list[PostgresStores],
-) -> None:
-    one, two = (stores.tasks for stores in opened)
-    one.enqueue_if_absent([new(0), new(1)])
-    claims = claimer(opened[0])(2)
-    one.settle([Delivered(ref=claim.ref, receipt=UploadReceipt("there"), action="delete") for claim in claims])
-    first, second = (claim.task.id for claim in claims)
-    with one.acting(first) as mine:
-        assert mine
-        with two.acting(first) as theirs:
-            assert not theirs, "somebody is at it"
-        with two.acting(second) as theirs:
-            assert theirs, "nobody is at the other one"
-        one.finish_action(first)
-    with two.acting(first) as theirs:
-        assert not theirs, "it is done"
-
-
 def test_an_after_upload_action_goes_on_where_the_connection_of_its_lock_was_lost(
     opened: list[PostgresStores],
 ) -> None:
     one, two = (stores.tasks for stores in opened)
-    one.enqueue_if_absent([new(0)])
-    (claim,) = claimer(opened[0])(1)
-    one.settle([Delivered(ref=claim.ref, receipt=UploadReceipt("there"), action="delete")])
+    (owed,) = ActingContract.delivered(one)
     holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = ?::bigint::oid"
     action = lock_class("action", opened[0].database.schema) % 2**32
-    with one.acting(claim.task.id) as mine:
+    with one.acting(owed) as mine:
         assert mine
         ((pid,),) = two.database.execute(holder, (action,))
         assert two.database.execute("SELECT pg_terminate_backend(?::integer)", (pid,)) == [(True,)]
     for store in (one, two):
-        with store.acting(claim.task.id) as theirs:
+        with store.acting(owed) as theirs:
             assert theirs, "the lock went with the connection"

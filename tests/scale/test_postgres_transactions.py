@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import psycopg
@@ -17,6 +18,7 @@ from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_
 from media_watch_tasks.stores.postgres.migrations import SCHEMA_VERSION, migrate, schema_version
 from media_watch_tasks.testing.clock import FakeClock
 
+HANGS_AFTER = 60
 ADD = "INSERT INTO task_route (source_id, destination_id) VALUES (?, ?)"
 ALL = "SELECT source_id FROM task_route ORDER BY id"
 END_SESSIONS = """
@@ -134,24 +136,28 @@ def test_a_deadlock_is_repeated(database: Database) -> None:
     with database.transaction():
         for name in ("a", "b"):
             add(database, name)
-    both = threading.Barrier(2)
+    both, survived = threading.Barrier(2, timeout=HANGS_AFTER), threading.Event()
     tries: list[str] = []
 
     def cross(first: str, second: str) -> None:
         def work() -> None:
             tries.append(first)
+            again = len(tries) > 2
+            if again:  # and meets nobody a second time
+                assert survived.wait(HANGS_AFTER), "nobody has survived"
             database.execute("SELECT id FROM task_route WHERE source_id = ? FOR UPDATE", (first,))
-            if len(tries) <= 2:
+            if not again:
                 both.wait()
             database.execute("SELECT id FROM task_route WHERE source_id = ? FOR UPDATE", (second,))
 
         database.run(work)
+        survived.set()
 
     other = threading.Thread(target=cross, args=("b", "a"))
     other.start()
     cross("a", "b")
     other.join()
-    assert len(tries) >= 3, "one of the two was ended by the server, and done again"
+    assert sorted(Counter(tries).values()) == [1, 2], "one of the two was ended by the server, and done again"
 
 
 def test_work_is_repeated_when_the_connection_is_lost(database: Database, postgres: PostgresServer) -> None:
@@ -313,7 +319,7 @@ def test_who_is_alone_waits_for_the_others_and_they_for_him(database: Database) 
     def share() -> None:
         with database.transaction(gate=Gate.SHARED):
             begun.set()
-            go_on.wait(10)
+            assert go_on.wait(HANGS_AFTER)
             order.append("shared")
 
     def alone() -> None:
@@ -322,7 +328,7 @@ def test_who_is_alone_waits_for_the_others_and_they_for_him(database: Database) 
 
     threads = [threading.Thread(target=share), threading.Thread(target=alone)]
     threads[0].start()
-    assert begun.wait(10)
+    assert begun.wait(HANGS_AFTER)
     threads[1].start()
     with database.transaction(gate=Gate.NONE):
         order.append("outside")

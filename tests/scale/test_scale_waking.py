@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from media_watch_tasks.manager import forever
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.tasks import NewTask
 from media_watch_tasks.options import TaskManagerOptions
+from media_watch_tasks.stores.postgres import announcements
+from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.migrations import migrate
 from media_watch_tasks.stores.postgres.stores import PostgresStores
@@ -108,6 +111,41 @@ def test_a_listener_whose_connection_is_lost_makes_another(postgres: PostgresSer
         while server.execute(LISTENERS, (listen,)).fetchall():
             assert time.monotonic() < until, "the connection is left behind"
             time.sleep(0.01)
+
+
+def empty(signs: queue.SimpleQueue[None]) -> None:
+    while not signs.empty():
+        signs.get()
+
+
+def test_an_outage_of_the_announcements_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: queue.SimpleQueue[None] = queue.SimpleQueue()
+    told: queue.SimpleQueue[None] = queue.SimpleQueue()
+    connect = Database.connect
+
+    def counted(database: Database) -> Connection:
+        attempts.put(None)
+        return connect(database)
+
+    monkeypatch.setattr(announcements, "_COME_BACK_AFTER", 0.02)
+    with PostgresServer() as server, PostgresStores(server.dsn) as stores:
+        monkeypatch.setattr(Database, "connect", counted)
+        end = stores.tasks.on_work(lambda: told.put(None))
+        for outages in (1, 2):
+            told.get(timeout=HANGS_AFTER)  # somebody listens, and makes no further attempt
+            empty(attempts)
+            server.stop("immediate")
+            for _ in range(5):
+                attempts.get(timeout=HANGS_AFTER)
+            said = [record.getMessage() for record in caplog.records if record.name == announcements.__name__]
+            assert len(said) == outages, said
+            assert said[-1].startswith("new tasks are not announced for now: ")
+            empty(told)
+            server.start()
+        told.get(timeout=HANGS_AFTER)
+        end()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ Server = Any
 Servers = Any
 """What the fixtures of conftest.py give, and what foreign calls take."""
 
-HANG_GUARD_SECONDS = 10
+HANG_GUARD_SECONDS = 60
 SECRET = "Secr3t!-do-not-show"
 _CIPHERS = "server smb3 encryption algorithms"
 KINDS: dict[str, tuple[tuple[str, ...], dict[str, Any], str, bool, bool]] = {

@@ -165,7 +165,7 @@ def test_a_server_that_falls_silent_is_given_up(server: Server, proxy: Proxy) ->
             return None
         return frame
 
-    with server.connect(port=proxy.port, timeout=0.4, connections=1) as connection:
+    with server.connect(port=proxy.port, timeout=2, connections=1) as connection:
         proxy.change = hold
         with pytest.raises(SourceOfflineError):
             connection.stat("f.mp4")

@@ -15,7 +15,7 @@ from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # s
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.model.sources import PageRecord, SourceState
-from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.stores.sqlite.stores import SqliteStores
 from media_watch_tasks.testing.contracts.media_state_store_base import SOURCE, asset
 

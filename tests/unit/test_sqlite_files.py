@@ -16,8 +16,8 @@ import pytest
 from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # ships no types
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
-from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
 from media_watch_tasks.stores.sqlite.database import Database
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.stores.sqlite.file_system import network_file_system
 from media_watch_tasks.stores.sqlite.migrations import migrate
 from media_watch_tasks.stores.sqlite.stores import SqliteStores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -36,6 +37,13 @@ def test_http_gets_the_token_of_the_environment(tmp_path: Path) -> None:
         _run(tmp_path, server.url + "/in/{path}", MWT_HTTP_TOKEN="canary-token")
         (seen,) = [each for each in server.seen if each.method == "PUT"]
         assert (seen.path, seen.headers["Authorization"]) == ("/in/clip.mp4", "Bearer canary-token")
+
+
+def test_http_gets_the_user_of_the_url_and_the_password_of_the_environment(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        _run(tmp_path, server.url.replace("://", "://us%40er@") + "/in/{path}", MWT_HTTP_PASSWORD="canary-word")
+        (seen,) = [each for each in server.seen if each.method == "PUT"]
+        assert seen.headers["Authorization"] == "Basic " + base64.b64encode(b"us@er:canary-word").decode()
 
 
 def test_s3_gets_the_credentials_of_the_environment(tmp_path: Path) -> None:

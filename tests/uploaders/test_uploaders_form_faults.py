@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.uploaders.fault_cases import (
+    LATER,
+    RETRY_AFTER,
+    SHORT,
+    assert_answer_means,
+    assert_retry_after,
+    case,
+    retry_after,
+)
 from tests.uploaders.fault_server import FaultServer, Trouble
 from tests.uploaders.killed import HANG_GUARD, finish, start
 
@@ -31,10 +38,8 @@ from media_watch_tasks.errors import (
 from media_watch_tasks.http import BearerAuth, HttpTimeouts
 from media_watch_tasks.uploaders import HttpUploader
 
-SHORT = HttpTimeouts(stall=timedelta(seconds=1), answer=timedelta(seconds=1))
 SHORT_STALL = HttpTimeouts(stall=timedelta(seconds=1))
 FOOTAGE = b"footage" * 1_000
-LATER = timedelta(hours=1)
 
 
 def _uploader(server: FaultServer, rig: Any, **settings: Any) -> HttpUploader:
@@ -64,47 +69,24 @@ ANSWERS: list[tuple[Trouble, type[MediaWatchError], str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("trouble", "error", "state", "attempts"), ANSWERS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("trouble", "error", "state", "attempts"), ANSWERS, ids=case)
 def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives parameters by name
     rig: Any, payload: bytes, trouble: Trouble, error: type[MediaWatchError], state: str, attempts: int
 ) -> None:
     with FaultServer([trouble, trouble]) as server:
         # What is cut off has to be more than the line holds.
         data = FOOTAGE if trouble.after is None else payload
-        media = rig.media("clip.mov", data)
         timeouts = SHORT if trouble.after is None else SHORT_STALL
         uploader = _uploader(server, rig, **({"timeouts": timeouts} if trouble.silent else {}))
-        context = rig.context(media)
-        with pytest.raises(MediaWatchError) as caught:
-            uploader.upload(media, context)
-        assert type(caught.value) is error
-        assert rig.tree.open_streams == 0
+        read = assert_answer_means(rig, server, uploader, data, error=error, state=state, attempts=attempts)
         if trouble.after is not None and trouble.status is not None:
-            assert context.bytes_read < len(data), "the early answer was not heard"
-        rig.tree.remove("clip.mov")
-        rig.watch(uploader)
-        rig.tree.put("clip.mov", data)
-        (task,) = rig.run()
-        assert (task.state, task.attempts, server.bodies) == (state, attempts, [])
-        if state != "dead":
-            (task,) = rig.process(LATER)
-            assert (task.state, server.bodies == [data]) == ("success", True)
+            assert read < len(data), "the early answer was not heard"
 
 
-@pytest.mark.parametrize(
-    ("header", "delay"),
-    [("7", 7), ("date", 300), ("99999999999999999999", 366 * 86_400), ("soon", None)],
-    ids=["seconds", "date", "absurd", "garbage"],
-)
+@pytest.mark.parametrize(("header", "delay"), RETRY_AFTER.items())
 def test_retry_after_is_heeded(rig: Any, header: str, delay: int | None) -> None:
-    text = email.utils.formatdate(time.time() + 300, usegmt=True) if header == "date" else header
-    with FaultServer([_post(status=503, headers={"Retry-After": text})]) as server:
-        media = rig.media("clip.mov", b"footage")
-        with pytest.raises(TransientError) as caught:
-            _uploader(server, rig).upload(media, rig.context(media))
-    found = caught.value.retry_after
-    assert (found is None) == (delay is None)
-    assert found is None or abs(found.total_seconds() - (delay or 0)) <= 2
+    with FaultServer([_post(status=503, headers=retry_after(header))]) as server:
+        assert_retry_after(rig, _uploader(server, rig), delay)
 
 
 def test_a_redirect_is_a_wrong_url_and_gets_no_secret(rig: Any) -> None:

@@ -360,8 +360,8 @@ class TaskStore(ABC):
         """The right to do the after-upload action of a task, until the block ends or the process dies.
 
         The context is true where the action is still owed and no other process is at it: the caller does it and
-        finishes it inside of the block. Otherwise the caller leaves it alone. By default always true, for stores that
-        have no way to tell.
+        finishes it inside of the block. Otherwise the caller leaves it alone. Actions of different tasks go on side by
+        side, but for a few that may share a lock. By default always true, for stores that have no way to tell.
         """
         return nullcontext(enter_result=True)
 

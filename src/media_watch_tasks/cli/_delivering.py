@@ -154,7 +154,9 @@ def verify(
     database: DatabaseOption,
     *,
     sample: Annotated[float, typer.Option(min=0, max=1, help="Share of the deliveries to look at.")] = 1.0,
-    repair: Annotated[bool, typer.Option("--repair", help="Queue again what is not there any more.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Queue again what is not there any more; the next run sends it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the destination whether it still holds what was delivered."""
@@ -250,7 +252,7 @@ def _is_good(report: RunReport) -> bool:
 def _held(manager: TaskManager) -> list[str]:
     """Why nothing is sent, where source or destination is paused."""
     return [
-        f"paused: {pause.scope} {pause.value}: {pause.reason or 'by a call'}".replace("all : ", "all: ")
+        pause.summary
         for source in manager.sources()
         if source.source_id == manager.source_id
         for pause in source.pauses

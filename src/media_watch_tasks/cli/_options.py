@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from media_watch_tasks.cli._typer import typer
-from media_watch_tasks.cli.places import HTTP_TOKEN, SMB_PASSWORD
+from media_watch_tasks.cli.places import HTTP_PASSWORD, HTTP_TOKEN, SMB_PASSWORD
 from media_watch_tasks.model.kinds import MediaKind
 from media_watch_tasks.options import TaskManagerOptions
 from media_watch_tasks.scanning import DEFAULT_EXCLUDED_NAMES, MediaFilter
@@ -33,13 +33,17 @@ SourceArgument = Annotated[
 DestinationArgument = Annotated[
     str,
     typer.Argument(
-        help=f"A folder, https://host/{{path}}, tus+https://host/files/ (a token in {HTTP_TOKEN}) or s3://bucket/folder."
+        help=f"A folder, https://host/{{path}}, tus+https://host/files/ (a token in {HTTP_TOKEN}, or user@host and the"
+        f" password in {HTTP_PASSWORD}) or s3://bucket/folder."
     ),
 ]
 DatabaseOption = Annotated[
     str,
     typer.Option(
-        "--database", "-d", envvar="MWT_DATABASE", help="A file on a local disk, or postgresql://user@host/database."
+        "--database",
+        "-d",
+        envvar="MWT_DATABASE",
+        help="A file on a local disk, or postgresql://user@host/database with the password in PGPASSWORD or ~/.pgpass.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]

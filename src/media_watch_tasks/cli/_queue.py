@@ -59,8 +59,7 @@ def status(database: DatabaseOption, *, as_json: AsJson = False) -> None:
     console.print(table)
     console.print("tasks: " + (", ".join(f"{count} {state}" for state, count in counts.items() if count) or "none"))
     for pause in pauses:
-        until = f" until {pause.until:%Y-%m-%d %H:%M:%S} UTC" if pause.until else ""
-        console.print(f"paused{until}: {pause.scope} {pause.value} {pause.reason}".rstrip())
+        console.print(pause.summary)
 
 
 def tasks(

@@ -231,7 +231,8 @@ class TaskManager:
         Args:
             cancel: ends it early.
             sample: share of the receipts to check, chosen at random, 0.0 to 1.0.
-            repair: queue again what is not there any more, as it stands at the source.
+            repair: queue again what is not there any more, as it stands at the source: due at once, or, where that is
+                another version than was delivered, when it has stood still.
         """
         return self._verifying.verify(self._open(cancel), sample=sample, repair=repair)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from media_watch_tasks.abc.uploader import Checks, Verifies
 from media_watch_tasks.cancellation import CancelToken
-from media_watch_tasks.clock import NANOSECONDS, to_ns
+from media_watch_tasks.clock import NANOSECONDS
 from media_watch_tasks.errors import AssetChanged, AssetNotFound, MediaWatchError
 from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.roots import RootCheck, RootVerdict
@@ -93,11 +93,7 @@ class Verifying:
             problems.append(f"the last complete scan was {timedelta(seconds=round(since_scan))} ago")
         if state.quarantine is not None:
             problems.append(f"quarantine: {state.quarantine}")
-        problems += [
-            f"paused {pause.scope} {pause.value}: {pause.reason or 'by a call'}".replace("  ", " ")
-            for pause in core.tasks.pauses()
-            if pause.scope is not PauseScope.TAG
-        ]
+        problems += [pause.summary for pause in core.tasks.pauses() if pause.scope is not PauseScope.TAG]
         dead = core.tasks.counts(core.destinations.routes)[TaskState.DEAD]
         if dead:
             problems.append(f"{dead} tasks are dead: see tasks(states=['dead']) and retry()")
@@ -138,9 +134,11 @@ class Verifying:
         (found,) = core.resolver.stat((task.asset,), cancel=cancel)
         if found is None:
             return 0
+        now_ns = core.clock.now_ns()
+        # The version that was delivered had stood still before; another one has to.
+        settles_ns = 0 if found.fingerprint == task.fingerprint else core.settle_ns
         again = NewTask(
-            route=task.route, asset_id=task.asset_id, fingerprint=found.fingerprint,
-            due_ns=core.clock.now_ns() + to_ns(core.options.settle_for), priority=task.priority, tags=task.tags,
-            constraints=task.constraints, force=True,
+            route=task.route, asset_id=task.asset_id, fingerprint=found.fingerprint, due_ns=now_ns + settles_ns,
+            priority=task.priority, tags=task.tags, constraints=task.constraints, force=True,
         )  # fmt: skip
         return sum(result.outcome.is_new for result in core.tasks.enqueue_if_absent([again], durable=True))

@@ -148,6 +148,13 @@ class Pause(Value):
         """The end, None: open."""
         return None if self.until_ns is None else from_ns(self.until_ns)
 
+    @property
+    def summary(self) -> str:
+        """One line for people: until when it is paused (UTC, to the second), what, and why."""
+        until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M:%S} UTC"
+        what = f"{self.scope} {self.value}".rstrip()
+        return f"paused{until}: {what}: {' '.join(self.reason.split()) or 'by a call'}"
+
 
 @attrs.frozen(eq=False, repr=False)
 class Interrupt(Value):

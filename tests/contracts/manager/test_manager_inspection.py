@@ -165,10 +165,24 @@ def test_verify_finds_what_the_destination_has_lost_and_repairs_it(rig: Any) -> 
     del destination.held[b"a.mp4"]
     report = manager.verify(repair=True)
     assert (report.checked, report.good, len(report.bad), report.repaired) == (2, 1, 1, 1)
-    rig.settle()
-    manager.process()
+    manager.process()  # at once: what was delivered has stood still
     assert destination.held == {b"a.mp4": b"a", b"b.mp4": b"b"}
     assert manager.verify().bad == ()
+
+
+def test_verify_lets_a_newer_version_of_what_is_lost_stand_still_first(rig: Any) -> None:
+    destination = _Verifying.of(rig)
+    manager = rig.watching()
+    rig.tree.put("a.mp4", b"a")
+    rig.deliver(manager)
+    del destination.held[b"a.mp4"]
+    rig.tree.change("a.mp4", b"newer")
+    assert manager.verify(repair=True).repaired == 1
+    manager.process()
+    assert destination.held == {}
+    rig.settle()
+    manager.process()
+    assert destination.held == {b"a.mp4": b"newer"}
 
 
 def test_verify_tells_what_it_could_not_ask(rig: Any) -> None:
@@ -221,7 +235,12 @@ def test_health_tells_of_old_scans_dead_tasks_pauses_and_quarantine(rig: Any) ->
     rig.clock.advance(timedelta(days=2))
     report = manager.health(max_age=day)
     text = "\n".join(report.problems)
-    for word in ("last complete scan was 2 days", "shelf: no room", "1 tasks are dead", "has been due for 2 days"):
+    for word in (
+        "last complete scan was 2 days",
+        "UTC: destination shelf: no",
+        "1 tasks are dead",
+        "has been due for 2 days",
+    ):
         assert word in text, text
     assert report.seconds_since_complete_scan == pytest.approx(2 * 86_400 + 60)
 

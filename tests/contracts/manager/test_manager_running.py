@@ -15,7 +15,7 @@ from media_watch_tasks.model.tasks import TaskState
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.testing.clock import FakeClock
 
-HANG_GUARD = 20.0
+HANG_GUARD = 60.0
 """Seconds after which a test that waits for a thread gives up."""
 
 

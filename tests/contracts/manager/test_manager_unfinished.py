@@ -30,7 +30,7 @@ class CutOff(ResumableFakeUploader):
             self.unfinished["upload-1"] = b"a part"
         context.save_resume_state({"upload_id": "upload-1"})
         self.ends()
-        context.cancel.wait(20)
+        context.cancel.wait(60)
         context.cancel.raise_if_cancelled()
         raise AssertionError("nothing ended the upload")
 

@@ -56,7 +56,8 @@ class TusFaultServer(FaultServer):
         return self.url + "/files"
 
     @property
-    def complete(self) -> list[bytes]:
+    def bodies(self) -> list[bytes]:
+        """The files that are there whole."""
         return [bytes(upload.data) for upload in self.uploads.values() if len(upload.data) == upload.length]
 
     @property

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.dialect import translate
 from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_gone, unreachable
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = ["Connection", "Parameters", "Row", "quoted"]
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
-from media_watch_tasks.errors import StoreError
-
-_fcntl: ModuleType | None
-try:
-    import fcntl as _fcntl
-except ImportError:  # not a POSIX system
-    _fcntl = None
+from media_watch_tasks.stores.sqlite.lock_files import HAS_FLOCK, LockFiles, locked
 
 __all__ = ["ActionLocks"]
 
 _FILES = 64
-"""The files stay: to delete one while another process waits for it would make two locks of it."""
 
 
 class ActionLocks:
@@ -26,7 +18,7 @@ class ActionLocks:
 
     def __init__(self, database_path: str) -> None:
         """Nothing is made before the first action."""
-        self._directory = f"{database_path}.actions"
+        self._files = LockFiles(f"{database_path}.actions")
 
     @contextmanager
     def hold(self, task_id: int) -> Iterator[bool]:
@@ -34,29 +26,14 @@ class ActionLocks:
 
         Two tasks in 64 share a lock, and take turns. Where the system has no flock, nobody is kept out.
         """
-        if _fcntl is None:
+        if not HAS_FLOCK:
             yield True
             return
-        descriptor = self._open(str(task_id % _FILES))
+        descriptor = self._files.open(str(task_id % _FILES))
         try:
-            try:
-                _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
-                taken = True
-            except BlockingIOError:
-                taken = False
-            yield taken
+            yield locked(descriptor, wait=False)
         finally:
             os.close(descriptor)
 
     def close(self) -> None:
         """Nothing is held between actions."""
-
-    def _open(self, name: str) -> int:
-        path = os.path.join(self._directory, name)
-        try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(
-                f"{path} cannot be opened ({error.strerror}): the folder of the database has to be writable"
-            ) from error

@@ -8,8 +8,9 @@ import os
 import secrets
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
-from media_watch_tasks.stores.sqlite.connection import DatabaseFactory, sqlite_database
+from media_watch_tasks.stores.sqlite.connection import sqlite_database
 from media_watch_tasks.stores.sqlite.database import Database
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.stores.sqlite.driver_errors import as_store_error, shown_path
 from media_watch_tasks.stores.sqlite.file_system import create_private
 

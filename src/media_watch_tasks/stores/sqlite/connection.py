@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import peewee
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.stores.sqlite.driver_errors import shown_path
 
-__all__ = ["APPLICATION_ID", "Connection", "DatabaseFactory", "Parameters", "Row", "sqlite_database"]
+__all__ = ["APPLICATION_ID", "Connection", "Parameters", "Row", "sqlite_database"]
 
 APPLICATION_ID = 0x6D777431
 """`mwt1`: the header field by which a database file says whose it is."""
@@ -28,17 +29,6 @@ _CHECKPOINT_PAGES = 4000
 
 Row = tuple[Any, ...]
 Parameters = Sequence[int | float | str | bytes | None]
-
-
-class DatabaseFactory(Protocol):
-    """Makes the Peewee database of one connection, closed and with `thread_safe=False`.
-
-    The stores open it, set its pragmas and use its driver's connection, which takes `execute(sql, parameters)` and
-    `executemany`, commits by itself outside of BEGIN (`isolation_level=None`), and may be used by any thread.
-    """
-
-    def __call__(self, path: str, *, synchronous: str) -> Any:  # noqa: ANN401 - Peewee has no types
-        """A `peewee.Database` for the file; `synchronous` is what the connection is for, `NORMAL` or `FULL`."""
 
 
 class _Driver(Protocol):

@@ -19,7 +19,8 @@ from typing import NoReturn, Self
 
 from media_watch_tasks.clock import Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
-from media_watch_tasks.stores.sqlite.connection import Connection, DatabaseFactory, Parameters, Row, sqlite_database
+from media_watch_tasks.stores.sqlite.connection import Connection, Parameters, Row, sqlite_database
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 from media_watch_tasks.stores.sqlite.driver_errors import is_busy, shown_path
 from media_watch_tasks.stores.sqlite.file_system import create_private, refuse_network_file_system
 from media_watch_tasks.stores.sqlite.patience import Patience

@@ -14,18 +14,12 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 from media_watch_tasks.abc.permits import Permits
 from media_watch_tasks.clock import Clock
-from media_watch_tasks.errors import ConfigurationError, StoreError
+from media_watch_tasks.errors import ConfigurationError
+from media_watch_tasks.stores.sqlite.lock_files import HAS_FLOCK, LockFiles, locked
 from media_watch_tasks.stores.turns import next_turn
-
-_fcntl: ModuleType | None
-try:
-    import fcntl as _fcntl
-except ImportError:  # not a POSIX system
-    _fcntl = None
 
 __all__ = ["SqlitePermits"]
 
@@ -38,7 +32,7 @@ class SqlitePermits(Permits):
 
     def __init__(self, database_path: str, clock: Clock) -> None:
         """Nothing is made before the first permit is asked for."""
-        self._directory = f"{database_path}.permits"
+        self._files = LockFiles(f"{database_path}.permits")
         self._clock = clock
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], int] = {}
@@ -54,7 +48,7 @@ class SqlitePermits(Permits):
                 if (name, place) in self._held:
                     continue
                 descriptor = self._open(f"{_file_name(name)}.{place}")
-                if _locked(descriptor, wait=False):
+                if locked(descriptor, wait=False):
                     self._held[name, place] = descriptor
                     return place
                 os.close(descriptor)
@@ -89,38 +83,21 @@ class SqlitePermits(Permits):
 
     @contextmanager
     def _alone(self, file_name: str) -> Iterator[int]:
-        # Threads take turns by the lock: two descriptors of one process exclude each other like those of two.
         descriptor = self._open(file_name)
         try:
-            _locked(descriptor, wait=True)
+            locked(descriptor, wait=True)
             yield descriptor
         finally:
             os.close(descriptor)
 
     def _open(self, file_name: str) -> int:
-        if _fcntl is None:
+        if not HAS_FLOCK:
             raise ConfigurationError("limits over processes need flock, which this system does not have")
-        path = os.path.join(self._directory, file_name)
-        try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreError(
-                f"{path} cannot be opened ({error.strerror}): the folder of the database has to be writable"
-            ) from error
+        return self._files.open(file_name)
 
 
 def _file_name(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _locked(descriptor: int, *, wait: bool) -> bool:
-    assert _fcntl is not None  # noqa: S101 - `_open` has asked
-    try:
-        _fcntl.flock(descriptor, _fcntl.LOCK_EX if wait else _fcntl.LOCK_EX | _fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read_turns(descriptor: int, boot: str) -> list[int]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from media_watch_tasks.clock import Clock, SystemClock
-
-if TYPE_CHECKING:
-    from media_watch_tasks.stores.sqlite.connection import DatabaseFactory
+from media_watch_tasks.stores.sqlite.database_factory import DatabaseFactory
 
 __all__ = ["SqliteStores"]
 

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
 from functools import partial
-
-import pytest
 
 from media_watch_tasks.abc.announcements import AnnouncesWork
 from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.tasks import ClaimRequest, NewTask, TaskState
+from media_watch_tasks.testing.contracts.shared_queue import SharedQueueSuite
 
 __all__ = ["AnnouncementsContract"]
 
@@ -31,33 +29,8 @@ _HANGS_AFTER = 30
 _HOUR_NS = 3_600 * 10**9
 
 
-class AnnouncementsContract:
+class AnnouncementsContract(SharedQueueSuite):
     """`AnnouncesWork`, with tasks from several processes."""
-
-    def make_store(self) -> TaskStore:
-        """A store on a new empty queue, on the real clock."""
-        raise NotImplementedError
-
-    def another(self, store: TaskStore) -> TaskStore:
-        """The same queue as another process has it."""
-        raise NotImplementedError
-
-    def close_store(self, store: TaskStore) -> None:
-        """Free what the two have opened."""
-
-    @pytest.fixture
-    def here(self) -> Iterator[TaskStore]:
-        """The queue as the waiting process has it."""
-        store = self.make_store()
-        yield store
-        self.close_store(store)
-
-    @pytest.fixture
-    def there(self, here: TaskStore) -> Iterator[TaskStore]:
-        """The queue as another process has it."""
-        store = self.another(here)
-        yield store
-        self.close_store(store)
 
     @staticmethod
     def enqueue(store: TaskStore, *names: bytes) -> None:

@@ -38,9 +38,7 @@ _TEMPORARY = "temporary"
 _GONE = frozenset({404, 410})
 _NO_FOLDER = frozenset({404, 409})
 _NO_MOVE = frozenset({405, 501})
-_CONTROL = re.compile("%[01][0-9A-F]|%7F")
 _MOVED, _TAKEN, _IN_PART = frozenset({201, 204}), 412, 207
-
 _CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
 
 
@@ -187,11 +185,6 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
     ) -> UploadReceipt:
         standing = self._stored.look(url, headers=self._for_media({}, media), context=context)
         size = None if standing is None else standing.headers.get("content-length")
-        if standing is None and _CONTROL.search(url):
-            raise PermanentError(
-                f"{shown(url)} cannot be found after the move: the server shows no name with control characters; use a"
-                " template with {key}"
-            )
         if standing is None or size not in {None, str(media.size)}:
             raise TransientError(f"{shown(url)} does not show the {media.size} bytes that were moved there")
         return attrs.evolve(receipt, remote_id=shown(url), etag=standing.headers.get("etag"))

@@ -1,4 +1,4 @@
-"""The task store on SQLite announces what other processes enqueue."""
+"""The task store on SQLite, as two processes have it: what it announces, and who does after-upload actions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pytest
 
 from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.stores.sqlite.stores import SqliteStores
+from media_watch_tasks.testing.contracts.acting import ActingContract
 from media_watch_tasks.testing.contracts.announcements import AnnouncementsContract
+from media_watch_tasks.testing.contracts.shared_queue import SharedQueueSuite
 
 
-class TestSqliteAnnouncements(AnnouncementsContract):
+class OnSqlite(SharedQueueSuite):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.path = tmp_path / "watch.db"
@@ -27,3 +29,11 @@ class TestSqliteAnnouncements(AnnouncementsContract):
 
     def close_store(self, store: TaskStore) -> None:
         self.opened[store].close()
+
+
+class TestSqliteAnnouncements(OnSqlite, AnnouncementsContract):
+    pass
+
+
+class TestSqliteActing(OnSqlite, ActingContract):
+    pass
