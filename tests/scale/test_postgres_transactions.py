@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from tests.scale.postgres_server import PostgresServer
 
 from media_watch_tasks.errors import ConfigurationError, SchemaTooNewError, StoreError
 from media_watch_tasks.stores.postgres import PostgresStores
-from media_watch_tasks.stores.postgres.connection import Connection
+from media_watch_tasks.stores.postgres.connection import Connection, Statement
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.migrations import SCHEMA_VERSION, migrate, schema_version
@@ -45,6 +46,22 @@ def end_sessions(server: PostgresServer) -> int:
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         rows = connection.execute(END_SESSIONS).fetchall()
     return int(rows[0][0])
+
+
+def before_trips(monkeypatch: pytest.MonkeyPatch, strike: Callable[[Connection, str], None]) -> None:
+    """Call `strike` with the statements of each trip to the server."""
+    command, together = Connection.command, Connection.together
+
+    def lone(connection: Connection, sql: str) -> str | None:
+        strike(connection, sql)
+        return command(connection, sql)
+
+    def several(connection: Connection, statements: Sequence[Statement], answers: list[Any]) -> None:
+        strike(connection, "; ".join(statement.sql for statement in statements))
+        together(connection, statements, answers)
+
+    monkeypatch.setattr(Connection, "command", lone)
+    monkeypatch.setattr(Connection, "together", several)
 
 
 def add_and_fail(database: Database, name: str) -> None:
@@ -198,17 +215,15 @@ def test_a_block_whose_connection_is_lost_within_leaves_nothing(database: Databa
 def test_a_connection_that_is_lost_while_it_is_made_is_made_again(
     database: Database, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = Connection.command
     lost: list[str] = []
 
-    def lose(connection: Connection, sql: str) -> str | None:
+    def lose(_connection: Connection, sql: str) -> None:
         if "search_path" in sql and not lost:
             lost.append(sql)
             end_sessions(postgres)
-        return command(connection, sql)
 
     end_sessions(postgres)
-    monkeypatch.setattr(Connection, "command", lose)
+    before_trips(monkeypatch, lose)
     try:
         found = names(database)
     except StoreError as error:
@@ -217,20 +232,20 @@ def test_a_connection_that_is_lost_while_it_is_made_is_made_again(
     assert len(lost) == 1, "the fault has struck"
 
 
-@pytest.mark.parametrize("where", ["pg_backend_pid", "advisory"])
+@pytest.mark.parametrize(
+    "where", ["pg_backend_pid", "CREATE SCHEMA", "FROM pg_advisory_xact_lock(", "pg_advisory_lock("]
+)
 def test_stores_are_opened_although_a_connection_is_lost_meanwhile(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    command = Connection.command
     lost: list[str] = []
 
-    def lose(connection: Connection, sql: str) -> str | None:
+    def lose(_connection: Connection, sql: str) -> None:
         if where in sql and not lost:
             lost.append(sql)
             end_sessions(postgres)
-        return command(connection, sql)
 
-    monkeypatch.setattr(Connection, "command", lose)
+    before_trips(monkeypatch, lose)
     try:
         with PostgresStores(postgres.dsn, schema=postgres.new_schema()) as stores:
             assert stores.tasks.register_worker()
@@ -254,18 +269,16 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
 def test_a_commit_whose_answer_was_lost_is_asked_for(
     database: Database, monkeypatch: pytest.MonkeyPatch, arrives: bool
 ) -> None:
-    command = Connection.command
     lost: list[bool] = []
 
-    def lose(connection: Connection, sql: str) -> str | None:
+    def lose(connection: Connection, sql: str) -> None:
         if sql == "COMMIT" and not lost:
             lost.append(True)
             if arrives:
-                command(connection, sql)
+                connection.command(sql)
             connection.driver.close()
-        return command(connection, sql)
 
-    monkeypatch.setattr(Connection, "command", lose)
+    before_trips(monkeypatch, lose)
     calls: list[int] = []
 
     def work() -> int:

@@ -110,6 +110,10 @@ class Database:
         """Run one writing statement; the number of rows it wrote. Inside a `transaction` only."""
         return self._own().write(sql, params)
 
+    def later(self, sql: str, params: Parameters = (), then: Callable[[list[Row]], None] | None = None) -> None:
+        """Run a statement in the trip of the next one, see `Transaction.later`. Inside a `transaction` only."""
+        self._own().later(sql, params, then)
+
     def insert(self, sql: str, params: Parameters = ()) -> int | None:
         """Run an INSERT … RETURNING id of at most one row; the id. Inside a `transaction` only."""
         rows = self._own().execute(sql, params)
