@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from tests.scale.postgres_server import PostgresServer
+from tests.scale.trips import before_trips
 
 from media_watch_tasks.errors import ConfigurationError, SchemaTooNewError, StoreError
 from media_watch_tasks.stores.postgres import PostgresStores
-from media_watch_tasks.stores.postgres.connection import Connection, Statement
+from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.database import Database
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.migrations import SCHEMA_VERSION, migrate, schema_version
@@ -46,22 +46,6 @@ def end_sessions(server: PostgresServer) -> int:
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         rows = connection.execute(END_SESSIONS).fetchall()
     return int(rows[0][0])
-
-
-def before_trips(monkeypatch: pytest.MonkeyPatch, strike: Callable[[Connection, str], None]) -> None:
-    """Call `strike` with the statements of each trip to the server."""
-    command, together = Connection.command, Connection.together
-
-    def lone(connection: Connection, sql: str) -> str | None:
-        strike(connection, sql)
-        return command(connection, sql)
-
-    def several(connection: Connection, statements: Sequence[Statement], answers: list[Any]) -> None:
-        strike(connection, "; ".join(statement.sql for statement in statements))
-        together(connection, statements, answers)
-
-    monkeypatch.setattr(Connection, "command", lone)
-    monkeypatch.setattr(Connection, "together", several)
 
 
 def add_and_fail(database: Database, name: str) -> None:
@@ -217,7 +201,7 @@ def test_a_connection_that_is_lost_while_it_is_made_is_made_again(
 ) -> None:
     lost: list[str] = []
 
-    def lose(_connection: Connection, sql: str) -> None:
+    def lose(_connection: Connection, sql: str, _run: Callable[[], object]) -> None:
         if "search_path" in sql and not lost:
             lost.append(sql)
             end_sessions(postgres)
@@ -240,7 +224,7 @@ def test_stores_are_opened_although_a_connection_is_lost_meanwhile(
 ) -> None:
     lost: list[str] = []
 
-    def lose(_connection: Connection, sql: str) -> None:
+    def lose(_connection: Connection, sql: str, _run: Callable[[], object]) -> None:
         if where in sql and not lost:
             lost.append(sql)
             end_sessions(postgres)
@@ -271,11 +255,11 @@ def test_a_commit_whose_answer_was_lost_is_asked_for(
 ) -> None:
     lost: list[bool] = []
 
-    def lose(connection: Connection, sql: str) -> None:
+    def lose(connection: Connection, sql: str, run: Callable[[], object]) -> None:
         if sql == "COMMIT" and not lost:
             lost.append(True)
             if arrives:
-                connection.command(sql)
+                run()
             connection.driver.close()
 
     before_trips(monkeypatch, lose)

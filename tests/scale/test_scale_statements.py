@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from tests.scale.postgres_server import PostgresServer
 
+from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.settlements import Delivered
+from media_watch_tasks.model.sources import PageRecord
 from media_watch_tasks.model.tasks import ClaimRequest, NewTask
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.stores.postgres import task_settle
@@ -70,7 +72,7 @@ def test_the_trips_to_the_server_do_not_depend_on_the_batch(
     assert len(stores.tasks.claim_batch(request(worker, size))) == size
     trips.clear()
     enqueue(stores, 1_000, 2 * size)
-    assert len(trips) == 2, f"write, commit: {trips}"
+    assert len(trips) == 1, f"all of it: {trips}"
     trips.clear()
     claims = stores.tasks.claim_batch(request(worker, size))
     assert len(trips) == 2, f"claim, commit: {trips}"
@@ -79,6 +81,23 @@ def test_the_trips_to_the_server_do_not_depend_on_the_batch(
     result = stores.tasks.settle(delivered, then_claim=request(worker, size))
     assert len(result.settled) == len(result.claims) == size
     assert len(trips) == 2, f"settle and claim, commit: {trips}"
+
+
+def test_the_trips_to_the_server_for_a_page_of_a_scan(stores: PostgresStores, trips: list[str]) -> None:
+    enqueue(stores, 0, 1)
+    lease = stores.media_state.acquire_scan("camera", owner="test", lease_ns=HOUR)
+    assert lease is not None
+    seen = tuple(MediaAsset("camera", b"a/%d" % number, 1, 1) for number in range(100))
+    record = PageRecord(directory=b"a", seen=seen, complete=True, checkpoint="a")
+
+    def write() -> bool:
+        enqueue(stores, 1_000, 100)
+        return stores.media_state.record_page(lease, record)
+
+    stores.media_state.source("camera")
+    trips.clear()
+    assert stores.media_state.run_together(write)
+    assert len(trips) == 6, f"enqueue, what is known, lease, directory, assets, digest and commit: {trips}"
 
 
 def test_a_settlement_finds_its_tasks_by_their_ids(stores: PostgresStores) -> None:

@@ -32,7 +32,7 @@ class Answer(NamedTuple):
     """What the server says to one statement."""
 
     rows: list[tuple[Any, ...]]
-    count: int
+    written: int
     """Rows that it wrote, or gave."""
     tag: bytes
     """What was done: also COMMIT may say ROLLBACK."""
@@ -98,35 +98,43 @@ class Trips:
         while pgconn.flush():
             if (yield Wait.RW) & Ready.R:
                 pgconn.consume_input()
-        failed: PGresult | None = None
         expected = iter(sent)
         while True:
-            try:
-                while pgconn.is_busy():
-                    while not (yield Wait.R):
-                        pass
-                    pgconn.consume_input()
-                result = pgconn.get_result()
-            except OperationalError:
-                if failed is None:
-                    raise
-                return failed  # it said why, and is gone
-            if result is None:
-                if pgconn.status != ConnStatus.OK:
-                    return failed
-                continue
-            status = result.status
-            if status == _END:
+            result = yield from self._next()
+            if result.status == _END:
                 pgconn.exit_pipeline_mode()
-                return failed
-            if failed is not None:
-                continue
-            if status not in {_OK, _ROWS}:
-                failed = result
-            elif (prepared := next(expected)) is not None:
+                return None
+            if result.status not in {_OK, _ROWS}:
+                yield from self._pass_over()
+                return result
+            if (prepared := next(expected)) is not None:
                 self._names[prepared[0]] = prepared[1]
             else:
                 answers.append(self._answer(result))
+
+    def _next(self) -> PQGen[PGresult]:
+        """The next result."""
+        pgconn = self._pgconn
+        while True:
+            while pgconn.is_busy():
+                while not (yield Wait.R):
+                    pass
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is not None:
+                return result
+            # Nothing stands between the results of two statements, and nothing comes where nobody is left to send it.
+            if pgconn.status != ConnStatus.OK:
+                raise OperationalError("the connection is lost")
+
+    def _pass_over(self) -> PQGen[None]:
+        """Read to the end of a trip in which a statement has failed."""
+        try:
+            while (yield from self._next()).status != _END:
+                pass
+            self._pgconn.exit_pipeline_mode()
+        except OperationalError:
+            self._connection.close()  # the failed one says why
 
     def _send(self, statement: _Prepared, sent: list[tuple[_Key, bytes] | None]) -> None:
         """Send a statement, and before it what prepares it; `sent` gets an entry for each result that follows."""
@@ -138,9 +146,7 @@ class Trips:
             name = b"mwt_%d" % self._made
             pgconn.send_prepare(name, statement.sql, statement.types)
             sent.append((key, name))
-        pgconn.send_query_prepared(
-            name, statement.params, param_formats=statement.formats, result_format=Format.BINARY
-        )
+        pgconn.send_query_prepared(name, statement.params, param_formats=statement.formats, result_format=Format.BINARY)
         sent.append(None)
 
     def _answer(self, result: PGresult) -> Answer:

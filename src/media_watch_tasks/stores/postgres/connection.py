@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.dialect import translate
-from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_gone, unreachable
+from media_watch_tasks.stores.postgres.driver_errors import (
+    RepeatableError,
+    as_store_error,
+    is_conflict,
+    is_gone,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,6 +32,7 @@ class Statement(NamedTuple):
 
     sql: str
     params: Parameters = ()
+
 
 _OLDEST_SERVER = 130_000
 """PostgreSQL 13: the first with pg_current_xact_id."""
@@ -141,6 +148,16 @@ class Connection:
     def is_gone(self, error: BaseException) -> bool:
         """True if the error says that the server or the way to it is gone."""
         return is_gone(error, broken=self.is_broken_by(error))
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Raise the `StoreError` for an error of the driver, a `RepeatableError` where nothing was done; or itself."""
+        broken = self.is_broken_by(error)
+        translated = as_store_error(error, self.name, broken=broken)
+        if translated is None:
+            raise error
+        if is_conflict(error) or is_gone(error, broken=broken):
+            raise RepeatableError(str(translated)) from error
+        raise translated from error
 
     def close(self) -> None:
         """Close it; never fails."""

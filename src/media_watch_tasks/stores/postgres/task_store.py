@@ -36,6 +36,8 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
     see `gate`. Each worker holds a lock that its peers see: see `presence`.
     """
 
+    _enqueue: PostgresTaskEnqueue
+
     def __init__(
         self,
         database: Database,
@@ -65,6 +67,10 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
 
     def enqueue_if_absent(self, tasks: Sequence[NewTask], *, durable: bool = False) -> Sequence[EnqueueResult]:
         """See `TaskStore`."""
+        if not durable and not self.database.in_transaction:
+            at_once = self._enqueue.at_once(tasks)
+            if at_once is not None:
+                return at_once
 
         def work() -> Sequence[EnqueueResult]:
             results = self._enqueue.enqueue(tasks)

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from media_watch_tasks.errors import StoreError
 from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row, Statement
-from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error, is_conflict
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 
@@ -83,7 +83,7 @@ class Transaction(AbstractContextManager[None]):
 
     def write(self, sql: str, params: Parameters) -> int:
         """Run one writing statement; the number of rows it wrote."""
-        return self._now(sql, params).count
+        return self._now(sql, params).written
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
         """Run a writing statement for each row, see `later`."""
@@ -211,10 +211,10 @@ class Transaction(AbstractContextManager[None]):
             self._connection.together([step.statement for step in self._steps], answers)
         except Exception as error:  # noqa: BLE001 - unknown ones are raised again
             if not self._connection.is_gone(error):
-                self._fail(error)
+                self._connection.fail(error)
             # The answer was lost, not necessarily the commit: the server knows which.
             if not self._pool.was_committed(self._xid, server_started=self._connection.server_started):
-                self._fail(error)
+                self._connection.fail(error)
         else:
             if answers[-1].tag != b"COMMIT":
                 raise StoreError(f"the database {self._name} rolled a transaction back: an error in it was passed over")
@@ -236,14 +236,5 @@ class Transaction(AbstractContextManager[None]):
             if step.then is not None:
                 step.then(answer.rows)
         if failed is not None:
-            self._fail(failed)
+            self._connection.fail(failed)
         return answers[-1]
-
-    def _fail(self, error: Exception) -> NoReturn:
-        broken = self._connection.is_broken_by(error)
-        translated = as_store_error(error, self._name, broken=broken)
-        if translated is None:
-            raise error
-        if is_conflict(error) or self._connection.is_gone(error):
-            raise RepeatableError(str(translated)) from error
-        raise translated from error
