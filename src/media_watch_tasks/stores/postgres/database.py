@@ -126,17 +126,20 @@ class Database:
         """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
         self._own().require_alone()
 
+    @property
+    def is_silent(self) -> bool:
+        """True for a moment after this process has told others of new tasks."""
+        return self._announced_ns is not None and self._clock.monotonic_ns() - self._announced_ns < _SILENT_NS
+
+    def announced(self) -> None:
+        """This process has told others of new tasks."""
+        self._announced_ns = self._clock.monotonic_ns()
+
     def announce(self) -> None:
         """Tell other processes of new tasks with the commit, unless this one has just told; inside a `transaction`."""
-        if self._is_to_announce():
+        if not self.is_silent:
+            self.announced()
             self._own().announce(self.channel)
-
-    def _is_to_announce(self) -> bool:
-        now = self._clock.monotonic_ns()
-        if self._announced_ns is not None and now - self._announced_ns < _SILENT_NS:
-            return False
-        self._announced_ns = now
-        return True
 
     @property
     def is_alone(self) -> bool:
@@ -197,17 +200,15 @@ class Database:
             current.require_alone()
         return self.run(work, durable=durable, gate=Gate.ALONE)
 
-    def at_once(self, sql: str, params: Parameters, *, announce: bool = False) -> list[Row]:
+    def at_once(self, sql: str, params: Parameters) -> list[Row]:
         """The rows of one writing statement that commits by itself, beside others in the gate, in one trip.
 
-        `announce`: see `announce`. Raises `RepeatableError` where it was not done, or the answer was lost: then nobody
+        Raises `RepeatableError` where it was not done, or the answer was lost: then nobody
         knows the number of its transaction, and whoever is alone in the gate behind it sees what became of it.
         """
         if getpid() != self._pid:
             self._refuse()
         statements = [Statement(f"SELECT FROM {Gate.SHARED.sql(self.schema)}"), Statement(sql, params)]
-        if announce and self._is_to_announce():
-            statements.append(Statement(f"NOTIFY {self.channel}"))
         connection = self._pool.take()
         answers: list[Answer] = []
         try:

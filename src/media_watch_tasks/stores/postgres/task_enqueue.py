@@ -53,6 +53,10 @@ WHERE (SELECT names_version FROM task_store) = $12 AND NOT EXISTS (
 ORDER BY n.asset_id
 RETURNING asset_id, id
 """
+_ADD_PLAIN_AND_TELL = f"""
+WITH added AS ({_ADD_PLAIN})
+SELECT asset_id, id, (SELECT pg_notify($13, '')) FROM added
+"""  # noqa: S608 - a constant
 _ADDED_BEFORE = """
 SELECT task.asset_id, task.id FROM unnest($2::bytea[], $3::bytea[]) AS given (asset_id, key)
 JOIN task ON task.route = $1 AND task.asset_id = given.asset_id AND task.key = given.key AND task.enqueued_ns = $4
@@ -75,7 +79,13 @@ class PostgresTaskEnqueue(TaskEnqueue):
             return None
         database = self._core.database
         try:
-            added = database.at_once(_ADD_PLAIN, (*plain, names.version), announce=True)
+            if database.is_silent:
+                added = database.at_once(_ADD_PLAIN, (*plain, names.version))
+            else:
+                told = database.at_once(_ADD_PLAIN_AND_TELL, (*plain, names.version, database.channel))
+                added = [(asset_id, task_id) for asset_id, task_id, _ in told]
+                if added:
+                    database.announced()
         except RepeatableError:
             # It was not done, or its answer was lost.
             return database.run_alone(lambda: self._added_before(tasks, plain) or self.enqueue(tasks))
