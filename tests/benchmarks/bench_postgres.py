@@ -56,12 +56,16 @@ WHERE id = ANY (ARRAY(
 RETURNING id, token, asset_id, size, mtime_ns, key
 """
 _SETTLE = """
-UPDATE task SET phase = 5, slot = 2, state = 3, updated_ns = %s, begun = 0
-FROM unnest(%s::bigint[], %s::bigint[]) AS claim (id, token) WHERE task.id = claim.id AND task.token = claim.token
-"""
-_RECEIPT = """
+WITH done AS (
+    UPDATE task SET phase = 5, slot = 2, state = 3, updated_ns = %s, begun = 0
+    FROM unnest(%s::bigint[], %s::bigint[]) AS claim (id, token)
+    WHERE task.id = claim.id AND task.token = claim.token
+    RETURNING task.id
+)
 INSERT INTO task_receipt
-SELECT id, '2026/clip.mp4', 1, repeat('0', 64), NULL, 1, 0, NULL FROM unnest(%s::bigint[]) AS id
+SELECT receipt.id, receipt.remote_id, receipt.size, receipt.sha256, NULL, 1, 0, NULL
+FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::text[]) AS receipt (id, remote_id, size, sha256)
+JOIN done ON done.id = receipt.id
 """
 
 
@@ -144,11 +148,10 @@ class Raw:
         done = 0
         while rows:
             done += len(rows)
-            ids, tokens = [row[0] for row in rows], [row[1] for row in rows]
-            with self.connection.transaction():
-                self.connection.execute(_SETTLE, (time.time_ns(), ids, tokens))
-                self.connection.execute(_RECEIPT, (ids,))
-                rows = self.connection.execute(_CLAIM, (end, size)).fetchall()
+            ids, tokens, count = [row[0] for row in rows], [row[1] for row in rows], len(rows)
+            receipts = ([RECEIPT.remote_id] * count, [RECEIPT.size] * count, [RECEIPT.sha256] * count)
+            self.connection.execute(_SETTLE, (time.time_ns(), ids, tokens, ids, *receipts))
+            rows = self.connection.execute(_CLAIM, (end, size)).fetchall()
         return done
 
     def close(self) -> None:

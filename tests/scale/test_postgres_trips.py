@@ -175,9 +175,10 @@ def test_an_error_of_the_outer_block_is_not_taken_back_with_the_inner_one(databa
     assert names(database) == []
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("arrives", [True, False])
 def test_an_enqueue_whose_answer_was_lost_says_what_it_did(
-    stores: PostgresStores, monkeypatch: pytest.MonkeyPatch, arrives: bool
+    stores: PostgresStores, monkeypatch: pytest.MonkeyPatch, arrives: bool, count: int
 ) -> None:
     lost: list[bool] = []
 
@@ -189,11 +190,12 @@ def test_an_enqueue_whose_answer_was_lost_says_what_it_did(
             connection.driver.close()
 
     before_trips(monkeypatch, lose)
-    results = stores.tasks.enqueue_if_absent([new(2), new(1)])
+    wanted = [new(number) for number in (3, 1, 2)[:count]]
+    results = stores.tasks.enqueue_if_absent(wanted)
     assert lost == [True], "the fault has struck"
-    assert [result.outcome for result in results] == [EnqueueOutcome.ENQUEUED] * 2, "they are its own"
+    assert [result.outcome for result in results] == [EnqueueOutcome.ENQUEUED] * count, "they are its own"
     rows = stores.database.execute("SELECT id, asset_id FROM task WHERE asset_id <> '0' ORDER BY id")
-    assert rows == [(results[0].task_id, b"2"), (results[1].task_id, b"1")], "once each"
+    assert rows == [(result.task_id, task.asset_id) for task, result in zip(wanted, results, strict=True)], "once each"
 
 
 def test_tasks_of_another_one_are_not_taken_for_those_of_a_lost_answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from media_watch_tasks.model.settlements import Delivered
 from media_watch_tasks.model.sources import PageRecord
 from media_watch_tasks.model.tasks import ClaimRequest, NewTask
 from media_watch_tasks.model.uploads import UploadReceipt
-from media_watch_tasks.stores.postgres import task_settle
+from media_watch_tasks.stores.postgres import task_enqueue, task_settle
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.stores import PostgresStores
 from media_watch_tasks.testing.clock import FakeClock
@@ -98,6 +99,33 @@ def test_the_trips_to_the_server_for_a_page_of_a_scan(stores: PostgresStores, tr
     trips.clear()
     assert stores.media_state.run_together(write)
     assert len(trips) == 6, f"enqueue, what is known, lease, directory, assets, digest and commit: {trips}"
+
+
+@pytest.mark.parametrize("statement", ["_ADD_NEW", "_ADD_PLAIN", "_ADD_ONE"])
+def test_new_files_are_looked_up_one_by_one(stores: PostgresStores, statement: str) -> None:
+    """Planned while nothing was known, the statement does not read thousands of known files for ten new ones."""
+    count = 1 if statement == "_ADD_ONE" else 10
+    one, names, ones, nulls = "1", "'new'", "1", "NULL"
+    if count > 1:
+        names = "'{" + ",".join(f"new {n}" for n in range(count)) + "}'"
+        ones, nulls = (f"'{{{','.join([value] * count)}}}'" for value in ("1", "NULL"))
+    values = [one, one, "0", "NULL", "0", names, ones, ones, ones, names, one, "0"]
+    if statement == "_ADD_NEW":
+        zeros = ones.replace("1", "0")
+        values = [ones, names, ones, zeros, nulls, ones, ones, ones, ones, names, nulls, one, "0", nulls]
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE add ({', '.join(values)})"
+    # The version of the small tables is of no matter here.
+    text = re.sub(r"names_version FROM task_store\) = ", "0) <= ", getattr(task_enqueue, statement))
+    connection = stores.database.connect()
+    connection.command(f"PREPARE add AS {text}")
+    connection.command(f"BEGIN; {explain}")
+    connection.command("ROLLBACK")
+    for first in range(0, 8_000, 1_000):
+        enqueue(stores, first, 1_000)
+    (plan,) = json.loads(str(connection.command(explain)))
+    connection.close()
+    assert plan["Plan"]["Actual Rows"] == count, "they were added"
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 40 + 40 * count
 
 
 def test_a_settlement_finds_its_tasks_by_their_ids(stores: PostgresStores) -> None:

@@ -18,7 +18,8 @@ __all__ = ["PostgresTaskEnqueue"]
 _STATE = """
 SELECT names_version, ARRAY(SELECT nextval('task_id_seq') FROM generate_series(1, $1::bigint)) FROM task_store
 """
-# Sorted by the unique key: two that write the same assets wait for each other, and never in a circle.
+# Sorted by the unique key: two that write the same assets wait for each other, and never in a circle. One look at the
+# index for each says that nothing is known: as a value, for a condition might be answered by reading all of the index.
 _ADD_NEW = """
 INSERT INTO task (id, route, asset_id, lane, phase, wait, priority, due_ns, size, mtime_ns, key, tags, enqueued_ns,
     live_since_ns, updated_ns, slot, begins, counted, state)
@@ -31,12 +32,11 @@ FROM (
     ) AS given (route, asset_id, lane, phase, wait, priority, due_ns, size, mtime_ns, key, tags, own_id)
 ) AS n
 WHERE (SELECT names_version FROM task_store) = $13
-    AND NOT EXISTS (SELECT 1 FROM task AS known WHERE known.route = n.route AND known.asset_id = n.asset_id)
+    AND (SELECT known.id FROM task AS known WHERE known.route = n.route AND known.asset_id = n.asset_id LIMIT 1) IS NULL
 ORDER BY n.route, n.asset_id
 RETURNING route, asset_id, id
 """
-# All or none, for tasks that differ in nothing but their files. A look at the index says that no version of an asset is
-# known; as a value, for as a condition it might be answered by reading all of the index.
+# All or none, for tasks that differ in nothing but their files.
 _ADD_PLAIN = """
 INSERT INTO task (id, route, lane, phase, wait, priority, asset_id, due_ns, size, mtime_ns, key, enqueued_ns,
     live_since_ns, updated_ns, slot, begins, counted, state)
@@ -53,17 +53,26 @@ WHERE (SELECT names_version FROM task_store) = $12 AND NOT EXISTS (
 ORDER BY n.asset_id
 RETURNING asset_id, id
 """
-_ADD_PLAIN_AND_TELL = f"""
-WITH added AS ({_ADD_PLAIN})
-SELECT asset_id, id, (SELECT pg_notify($13, '')) FROM added
-"""  # noqa: S608 - a constant
+# The same for a single one: a third of the server's time.
+_ADD_ONE = """
+INSERT INTO task (route, lane, phase, wait, priority, asset_id, due_ns, size, mtime_ns, key, enqueued_ns,
+    live_since_ns, updated_ns, slot, begins, counted, state)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, 0, 0, 1, 0
+WHERE (SELECT names_version FROM task_store) = $12
+    AND NOT EXISTS (SELECT 1 FROM task AS known WHERE known.route = $1 AND known.asset_id = $6)
+RETURNING asset_id, id
+"""
+# Nobody is told where nothing is added.
+_AND_TELL = "WITH added AS ({}) SELECT asset_id, id, (SELECT pg_notify($13, '')) FROM added"
+_ADD_PLAIN_AND_TELL, _ADD_ONE_AND_TELL = _AND_TELL.format(_ADD_PLAIN), _AND_TELL.format(_ADD_ONE)
 _ADDED_BEFORE = """
 SELECT task.asset_id, task.id FROM unnest($2::bytea[], $3::bytea[]) AS given (asset_id, key)
 JOIN task ON task.route = $1 AND task.asset_id = given.asset_id AND task.key = given.key AND task.enqueued_ns = $4
 """
 _UNIQUE_VIOLATION = "23505"
 
-_Plain = tuple[int | str | bytes | None, ...]
+_Value = int | str | bytes | None
+_Plain = tuple[_Value, ...]
 
 
 class PostgresTaskEnqueue(TaskEnqueue):
@@ -80,15 +89,18 @@ class PostgresTaskEnqueue(TaskEnqueue):
         database = self._core.database
         try:
             if database.is_silent:
-                added = database.at_once(_ADD_PLAIN, (*plain, names.version))
+                add = _ADD_ONE if len(tasks) == 1 else _ADD_PLAIN
+                added = database.at_once(add, (*plain, names.version))
             else:
-                told = database.at_once(_ADD_PLAIN_AND_TELL, (*plain, names.version, database.channel))
+                add = _ADD_ONE_AND_TELL if len(tasks) == 1 else _ADD_PLAIN_AND_TELL
+                told = database.at_once(add, (*plain, names.version, database.channel))
                 added = [(asset_id, task_id) for asset_id, task_id, _ in told]
                 if added:
                     database.announced()
         except RepeatableError:
             # It was not done, or its answer was lost.
-            return database.run_alone(lambda: self._added_before(tasks, plain) or self.enqueue(tasks))
+            route, now = plain[0], plain[-1]
+            return database.run_alone(lambda: self._added_before(tasks, route, now) or self.enqueue(tasks))
         except Exception as error:
             if sqlstate_of(error) == _UNIQUE_VIOLATION:
                 return None
@@ -108,7 +120,8 @@ class PostgresTaskEnqueue(TaskEnqueue):
         plain = None if database.is_alone else self._plain(names, tasks)
         try:
             if plain is not None:
-                added = database.execute(_ADD_PLAIN, (*plain, names.version))
+                add = _ADD_ONE if len(tasks) == 1 else _ADD_PLAIN
+                added = database.execute(add, (*plain, names.version))
                 if not added:
                     database.require_alone()
                 return _enqueued(tasks, added)
@@ -143,13 +156,18 @@ class PostgresTaskEnqueue(TaskEnqueue):
         return results
 
     def _plain(self, names: Names, tasks: Sequence[NewTask]) -> _Plain | None:
-        """The parameters of `_ADD_PLAIN` but for the version, where it can be used."""
+        """The parameters of `_ADD_PLAIN`, or `_ADD_ONE`, but for the version, where they can be used."""
         if not tasks or len({new.asset_id for new in tasks}) < len(tasks) or any(new.tags for new in tasks):
             return None
         if not _lane_keys(names, tasks) <= names.lane_of.keys():
             return None
-        columns = list(zip(*self._rows(names, tasks, 0), strict=True))
-        routes, assets, lanes, phases, waits, priorities, dues, sizes, mtimes, keys, _, nows, _ = columns
+        rows = self._rows(names, tasks, 0)
+        if len(rows) == 1:
+            ((route, asset_id, lane, phase, wait, priority, due, size, mtime, key, _, now, _),) = rows
+            return (route, lane, phase, wait, priority, asset_id, due, size, mtime, key, now)
+        routes, assets, lanes, phases, waits, priorities, dues, sizes, mtimes, keys, _, nows, _ = zip(
+            *rows, strict=True
+        )
         common: list[int | None] = []
         for column in (routes, lanes, phases, waits, priorities):
             first = column[0]
@@ -158,12 +176,12 @@ class PostgresTaskEnqueue(TaskEnqueue):
             common.append(first)
         return (*common, blobs(assets), numbers(dues), numbers(sizes), numbers(mtimes), blobs(keys), nows[0])
 
-    def _added_before(self, tasks: Sequence[NewTask], plain: _Plain) -> list[EnqueueResult]:
+    def _added_before(self, tasks: Sequence[NewTask], route: _Value, now: _Value) -> list[EnqueueResult]:
         """What became of an attempt whose answer was lost: its results, or none. It is over: this one is alone.
 
         Its tasks are known by the time at which they were enqueued, in nanoseconds.
         """
-        route, assets, keys, now = plain[0], plain[5], plain[9], plain[10]
+        assets, keys = blobs([new.asset_id for new in tasks]), blobs([new.key for new in tasks])
         added = self._core.database.execute(_ADDED_BEFORE, (route, assets, keys, now))
         return _enqueued(tasks, added) if len(added) == len(tasks) else []
 
