@@ -18,6 +18,7 @@ from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_
 from media_watch_tasks.stores.postgres.migrations import SCHEMA_VERSION, migrate, schema_version
 from media_watch_tasks.testing.clock import FakeClock
 
+HANGS_AFTER = 60
 ADD = "INSERT INTO task_route (source_id, destination_id) VALUES (?, ?)"
 ALL = "SELECT source_id FROM task_route ORDER BY id"
 END_SESSIONS = """
@@ -310,7 +311,7 @@ def test_who_is_alone_waits_for_the_others_and_they_for_him(database: Database) 
     def share() -> None:
         with database.transaction(gate=Gate.SHARED):
             begun.set()
-            go_on.wait(10)
+            go_on.wait(HANGS_AFTER)
             order.append("shared")
 
     def alone() -> None:
@@ -319,7 +320,7 @@ def test_who_is_alone_waits_for_the_others_and_they_for_him(database: Database) 
 
     threads = [threading.Thread(target=share), threading.Thread(target=alone)]
     threads[0].start()
-    assert begun.wait(10)
+    assert begun.wait(HANGS_AFTER)
     threads[1].start()
     with database.transaction(gate=Gate.NONE):
         order.append("outside")

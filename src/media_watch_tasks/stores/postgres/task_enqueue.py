@@ -9,6 +9,7 @@ from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask
 from media_watch_tasks.stores.postgres.arrays import blobs, numbers, texts
 from media_watch_tasks.stores.postgres.connection import Row
 from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, sqlstate_of
+from media_watch_tasks.stores.postgres.gate import AloneNeededError
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskCore
 from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
 from media_watch_tasks.stores.relational.task_names import LaneKey, Names
@@ -81,7 +82,10 @@ class PostgresTaskEnqueue(TaskEnqueue):
     _core: PostgresTaskCore
 
     def at_once(self, tasks: Sequence[NewTask]) -> Sequence[EnqueueResult] | None:
-        """Enqueue in one trip to the server, outside of a transaction; None where that cannot be done."""
+        """Enqueue in one trip to the server, outside of a transaction; None where that cannot be tried.
+
+        Raises `AloneNeededError` where nothing was done, because some version of an asset is known.
+        """
         names = self._core.names.latest_known()
         plain = self._plain(names, tasks)
         if plain is None:
@@ -99,13 +103,17 @@ class PostgresTaskEnqueue(TaskEnqueue):
                     database.announced()
         except RepeatableError:
             # It was not done, or its answer was lost.
-            route, now = plain[0], plain[-1]
-            return database.run_alone(lambda: self._added_before(tasks, route, now) or self.enqueue(tasks))
+            found = database.run_alone(lambda: self._added_before(tasks, plain[0], plain[-1]))
+            if found:
+                return found
+            raise AloneNeededError from None
         except Exception as error:
             if sqlstate_of(error) == _UNIQUE_VIOLATION:
-                return None
+                raise AloneNeededError from None
             raise
-        return _enqueued(tasks, added) if added else None
+        if not added:
+            raise AloneNeededError
+        return _enqueued(tasks, added)
 
     def _enqueue_one(self, new: NewTask) -> EnqueueResult:
         return self._enqueue_distinct((new,))[0]

@@ -150,7 +150,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
     # ---- comparing
 
     def learn_ids(self) -> Sequence[Task]:
-        """Tasks are named by their rank: a store may leave ids out, but it never gives one twice. All of the store's."""
+        """All tasks. They are named by their rank: a store may leave ids out, but it never gives one twice."""
         mine, theirs = (queue.tasks(_ALL, limit=_EVERY) for queue in (self.store, self.model))
         assert len(mine) == len(theirs), f"{[task.id for task in mine]} and {[task.id for task in theirs]}"
         for task, same in zip(mine, theirs, strict=True):
