@@ -178,7 +178,8 @@ def kill_in_turns(crowd: Crowd, kills: int, *, afterwards: Afterwards = "keep") 
                 crowd.kill_one_and_replace_it(draw)
                 deaths += 1
         crowd.calm_down()
-        assert double_claims(held_claims(read_marks(folder / "trace"), crowd.last_sign_ns())) == []
+        double = double_claims(held_claims(read_marks(folder / "trace"), crowd.last_sign_ns()))
+        assert double == [], f"{double} {crowd.killed_ns}"
         # Those that died have left much to do.
         wait_for(lambda: is_done(crowd.footage, stores), what="all to be done", longer=kills / 2)
         crowd.kill_all()
@@ -187,7 +188,8 @@ def kill_in_turns(crowd: Crowd, kills: int, *, afterwards: Afterwards = "keep") 
     Judge(folder, crowd.footage, afterwards).check_end(look(folder))
     assert arrivals.twice() == {}
     held = held_claims(read_marks(folder / "trace"), crowd.last_sign_ns())
-    assert double_claims(held) == []
+    double = double_claims(held)
+    assert double == [], f"{double} {crowd.killed_ns}"
     again = sum(len(claims) > 1 for claims in held.values())
     # Without any the battery would have proved nothing; how many there are is for the kernel to say.
     assert again >= max(1, kills // 30), f"only {again} tasks were taken from the dead"
