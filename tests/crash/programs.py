@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from playhouse.apsw_ext import APSWDatabase  # type: ignore[import-untyped]  # s
 from tests.crash.databases import Stores, database_of
 from tests.crash.marks import Marks, kill_in
 from tests.crash.power import install
+from tests.crash.watched_claims import watch_claims
 
 from media_watch_tasks import DirectoryUploader, LocalMediaResolver, LocalMediaScanner, TaskManager
 from media_watch_tasks.abc.action import AfterUploadAction
@@ -29,7 +29,6 @@ from media_watch_tasks.manager.context import ManagedContext
 from media_watch_tasks.manager.page_commit import PageCommit
 from media_watch_tasks.manager.scanning import Scanning
 from media_watch_tasks.model.events import Event, TaskEnqueued
-from media_watch_tasks.model.tasks import Claim
 from media_watch_tasks.options import RetryOptions, TaskManagerOptions
 from media_watch_tasks.stores.relational.task_store import RelationalTaskStore
 from media_watch_tasks.stores.sqlite.database import Database
@@ -239,35 +238,6 @@ def watch(path: str, store: type[RelationalTaskStore]) -> Marks:
     marks.span(DirectoryUploader, "upload", "upload", lambda _self, _media, context: context.key)
     marks.span(store, "settle", "settle")
     marks.span(AfterUpload, "perform", "action", lambda _self, task, _cancel: task.key)
-    _watch_claims(marks, store)
+    watch_claims(marks, store)
     marks.write("=", "start")
     return marks
-
-
-def _watch_claims(marks: Marks, store: type[RelationalTaskStore]) -> None:
-    claim_batch, settle = store.claim_batch, store.settle
-
-    def claimed(claims: Any) -> None:
-        claim: Claim
-        for claim in claims:
-            marks.write("=", "claimed", f"{claim.task.id}:{claim.token}:{claim.task.key}")
-
-    @functools.wraps(claim_batch)
-    def watched_claim(self: RelationalTaskStore, request: Any) -> Any:
-        claims = claim_batch(self, request)
-        claimed(claims)
-        return claims
-
-    @functools.wraps(settle)
-    def watched_settle(self: RelationalTaskStore, settlements: Any, **named: Any) -> Any:
-        for each in settlements:
-            marks.write("=", "settling", f"{each.ref.task_id}:{each.ref.token}:{type(each).__name__}")
-        result = settle(self, settlements, **named)
-        for each in settlements:
-            if each.ref.task_id in result.settled:
-                marks.write("=", "settled", f"{each.ref.task_id}:{each.ref.token}:{type(each).__name__}")
-        claimed(result.claims)
-        return result
-
-    store.claim_batch = watched_claim  # type: ignore[method-assign]  # watched
-    store.settle = watched_settle  # type: ignore[method-assign]  # watched

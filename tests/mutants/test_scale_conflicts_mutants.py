@@ -9,7 +9,7 @@ import pytest
 from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.manager.after_upload import AfterUpload
-from media_watch_tasks.stores.postgres import _psycopg, database, driver_errors, task_settle, transaction
+from media_watch_tasks.stores.postgres import _psycopg, connection, database, driver_errors, task_settle
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 
 pytestmark = pytest.mark.usefixtures("postgres")  # one server for the sessions of all mutants
@@ -27,7 +27,7 @@ def serialization_failures_are_errors(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(AGAIN + "[claim-task-40P01]", AGAIN + "[turn-permit_turn-40P01]")
 def deadlocks_are_errors(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(transaction, "is_conflict", lambda error: driver_errors.sqlstate_of(error) == "40001")
+    patch.setattr(connection, "is_conflict", lambda error: driver_errors.sqlstate_of(error) == "40001")
 
 
 @killed_by(CONFLICTS + "test_two_that_enqueue_twice_in_a_transaction_wait_in_no_circle[block]")

@@ -58,7 +58,7 @@ def main() -> None:
         mark(Path(folder), "end")
 
     scheduler = HueyScheduler(
-        huey, timedelta(minutes=1), lease=timedelta(seconds=1), clock=HurryingClock(), name="many"
+        huey, timedelta(minutes=1), lease=timedelta(seconds=2), clock=HurryingClock(), name="many"
     )
     scheduler.start(job)
     QuickConsumer(huey).run()

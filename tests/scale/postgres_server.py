@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import psycopg
 
@@ -73,16 +73,15 @@ class PostgresServer:
     def sessions(self, schema: str) -> int:
         """How many connections of the stores in this schema the server has: those that hold a worker's lock."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            rows = connection.execute(SESSIONS, (lock_class("worker", schema) % 2**32,)).fetchall()
-        return int(rows[0][0])
+            return _sessions(connection, schema)
 
     def wait_for_sessions(self, schema: str, count: int) -> None:
         """Wait until no more workers than these are present: a moment after the connections of others have ended."""
-        for _ in range(5_000):
-            if self.sessions(schema) <= count:
-                return
-            time.sleep(0.002)
-        raise AssertionError(f"more than {count} workers are present")
+        until = time.monotonic() + _HANG_GUARD
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            while _sessions(connection, schema) > count:
+                assert time.monotonic() < until, f"more than {count} workers are present"
+                time.sleep(0.002)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -164,6 +163,11 @@ class PostgresServer:
             timeout=60,
         )
         assert done.returncode == 0, f"{name} {' '.join(arguments)} ended with {done.returncode}"
+
+
+def _sessions(connection: psycopg.Connection[Any], schema: str) -> int:
+    rows = connection.execute(SESSIONS, (lock_class("worker", schema) % 2**32,)).fetchall()
+    return int(rows[0][0])
 
 
 def _is_alive(pid: int) -> bool:

@@ -127,6 +127,7 @@ def test_the_second_settlement_of_a_claim_waits_for_the_first_and_is_void(
     (claim,) = claimer(opened[0])(1)
     with beside_others(opened[0]):
         assert opened[0].tasks.settle([delivered(claim)]).settled == {claim.task.id}
+        opened[0].database.execute("SELECT 1")  # a delivery goes to the server with the next statement
         beside = Beside(lambda: opened[1].tasks.settle([late(claim)]).settled)
         assert beside.waits_for(opened[0]), "it did not wait"
     assert beside.end() == frozenset()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from tests.scale.postgres_server import PostgresServer
+from tests.scale.trips import before_trips
 
 from media_watch_tasks.errors import ConfigurationError, SchemaTooNewError, StoreError
 from media_watch_tasks.stores.postgres import PostgresStores
@@ -204,17 +205,15 @@ def test_a_block_whose_connection_is_lost_within_leaves_nothing(database: Databa
 def test_a_connection_that_is_lost_while_it_is_made_is_made_again(
     database: Database, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = Connection.command
     lost: list[str] = []
 
-    def lose(connection: Connection, sql: str) -> str | None:
+    def lose(_connection: Connection, sql: str, _run: Callable[[], object]) -> None:
         if "search_path" in sql and not lost:
             lost.append(sql)
             end_sessions(postgres)
-        return command(connection, sql)
 
     end_sessions(postgres)
-    monkeypatch.setattr(Connection, "command", lose)
+    before_trips(monkeypatch, lose)
     try:
         found = names(database)
     except StoreError as error:
@@ -223,20 +222,20 @@ def test_a_connection_that_is_lost_while_it_is_made_is_made_again(
     assert len(lost) == 1, "the fault has struck"
 
 
-@pytest.mark.parametrize("where", ["pg_backend_pid", "advisory"])
+@pytest.mark.parametrize(
+    "where", ["pg_backend_pid", "CREATE SCHEMA", "FROM pg_advisory_xact_lock(", "pg_advisory_lock("]
+)
 def test_stores_are_opened_although_a_connection_is_lost_meanwhile(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    command = Connection.command
     lost: list[str] = []
 
-    def lose(connection: Connection, sql: str) -> str | None:
+    def lose(_connection: Connection, sql: str, _run: Callable[[], object]) -> None:
         if where in sql and not lost:
             lost.append(sql)
             end_sessions(postgres)
-        return command(connection, sql)
 
-    monkeypatch.setattr(Connection, "command", lose)
+    before_trips(monkeypatch, lose)
     try:
         with PostgresStores(postgres.dsn, schema=postgres.new_schema()) as stores:
             assert stores.tasks.register_worker()
@@ -260,18 +259,16 @@ def test_a_restart_of_the_server_is_waited_for() -> None:
 def test_a_commit_whose_answer_was_lost_is_asked_for(
     database: Database, monkeypatch: pytest.MonkeyPatch, arrives: bool
 ) -> None:
-    command = Connection.command
     lost: list[bool] = []
 
-    def lose(connection: Connection, sql: str) -> str | None:
+    def lose(connection: Connection, sql: str, run: Callable[[], object]) -> None:
         if sql == "COMMIT" and not lost:
             lost.append(True)
             if arrives:
-                command(connection, sql)
+                run()
             connection.driver.close()
-        return command(connection, sql)
 
-    monkeypatch.setattr(Connection, "command", lose)
+    before_trips(monkeypatch, lose)
     calls: list[int] = []
 
     def work() -> int:

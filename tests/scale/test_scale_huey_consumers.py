@@ -74,8 +74,8 @@ def test_of_three_consumers_one_runs_the_job_at_a_time(tmp_path: Path, start: St
 
 
 def test_a_run_that_lasts_longer_than_its_lease_keeps_it(tmp_path: Path, start: Start) -> None:
-    start(2.5)
-    start(2.5)
+    start(4.5)
+    start(4.5)
     wait_for(lambda: [word for _, _, word in marks(tmp_path)][:4] == ["begin", "end", "begin", "end"], tmp_path)
     assert overlaps(tmp_path) == []
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.scale.postgres_server import PostgresServer
 
+from media_watch_tasks.model.assets import MediaAsset
 from media_watch_tasks.model.identity import Fingerprint, Route
 from media_watch_tasks.model.settlements import Delivered
+from media_watch_tasks.model.sources import PageRecord
 from media_watch_tasks.model.tasks import ClaimRequest, NewTask
 from media_watch_tasks.model.uploads import UploadReceipt
-from media_watch_tasks.stores.postgres import task_settle
+from media_watch_tasks.stores.postgres import task_enqueue, task_settle
 from media_watch_tasks.stores.postgres.connection import Connection
 from media_watch_tasks.stores.postgres.stores import PostgresStores
 from media_watch_tasks.testing.clock import FakeClock
@@ -50,13 +53,13 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def counted(name: str) -> Any:
         original = getattr(Connection, name)
 
-        def call(connection: Connection, sql: str, *arguments: Any) -> Any:
-            made.append(sql)
-            return original(connection, sql, *arguments)
+        def call(connection: Connection, asked: Any, *arguments: Any) -> Any:
+            made.append(str(asked))
+            return original(connection, asked, *arguments)
 
         return call
 
-    for name in ("execute", "write", "executemany", "command"):
+    for name in ("together", "command"):
         monkeypatch.setattr(Connection, name, counted(name))
     return made
 
@@ -70,15 +73,59 @@ def test_the_trips_to_the_server_do_not_depend_on_the_batch(
     assert len(stores.tasks.claim_batch(request(worker, size))) == size
     trips.clear()
     enqueue(stores, 1_000, 2 * size)
-    assert len(trips) == 3, f"begin, write, commit: {trips}"
+    assert len(trips) == 1, f"all of it: {trips}"
     trips.clear()
     claims = stores.tasks.claim_batch(request(worker, size))
-    assert len(trips) == 3, f"begin, claim, commit: {trips}"
+    assert len(trips) == 2, f"claim, commit: {trips}"
     trips.clear()
     delivered = [Delivered(ref=claim.ref, receipt=UploadReceipt("there")) for claim in claims]
     result = stores.tasks.settle(delivered, then_claim=request(worker, size))
     assert len(result.settled) == len(result.claims) == size
-    assert len(trips) == 4, f"begin, settle, claim, commit: {trips}"
+    assert len(trips) == 2, f"settle and claim, commit: {trips}"
+
+
+def test_the_trips_to_the_server_for_a_page_of_a_scan(stores: PostgresStores, trips: list[str]) -> None:
+    enqueue(stores, 0, 1)
+    lease = stores.media_state.acquire_scan("camera", owner="test", lease_ns=HOUR)
+    assert lease is not None
+    seen = tuple(MediaAsset("camera", b"a/%d" % number, 1, 1) for number in range(100))
+    record = PageRecord(directory=b"a", seen=seen, complete=True, checkpoint="a")
+
+    def write() -> bool:
+        enqueue(stores, 1_000, 100)
+        return stores.media_state.record_page(lease, record)
+
+    stores.media_state.source("camera")
+    trips.clear()
+    assert stores.media_state.run_together(write)
+    assert len(trips) == 6, f"enqueue, what is known, lease, directory, assets, digest and commit: {trips}"
+
+
+@pytest.mark.parametrize("statement", ["_ADD_NEW", "_ADD_PLAIN", "_ADD_ONE"])
+def test_new_files_are_looked_up_one_by_one(stores: PostgresStores, statement: str) -> None:
+    """Planned while nothing was known, the statement does not read thousands of known files for ten new ones."""
+    count = 1 if statement == "_ADD_ONE" else 10
+    one, names, ones, nulls = "1", "'new'", "1", "NULL"
+    if count > 1:
+        names = "'{" + ",".join(f"new {n}" for n in range(count)) + "}'"
+        ones, nulls = (f"'{{{','.join([value] * count)}}}'" for value in ("1", "NULL"))
+    values = [one, one, "0", "NULL", "0", names, ones, ones, ones, names, one, "0"]
+    if statement == "_ADD_NEW":
+        zeros = ones.replace("1", "0")
+        values = [ones, names, ones, zeros, nulls, ones, ones, ones, ones, names, nulls, one, "0", nulls]
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE add ({', '.join(values)})"
+    # The version of the small tables is of no matter here.
+    text = re.sub(r"names_version FROM task_store\) = ", "0) <= ", getattr(task_enqueue, statement))
+    connection = stores.database.connect()
+    connection.command(f"PREPARE add AS {text}")
+    connection.command(f"BEGIN; {explain}")
+    connection.command("ROLLBACK")
+    for first in range(0, 8_000, 1_000):
+        enqueue(stores, first, 1_000)
+    (plan,) = json.loads(str(connection.command(explain)))
+    connection.close()
+    assert plan["Plan"]["Actual Rows"] == count, "they were added"
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 40 + 40 * count
 
 
 def test_a_settlement_finds_its_tasks_by_their_ids(stores: PostgresStores) -> None:

@@ -12,7 +12,6 @@ from media_watch_tasks.errors import ConfigurationError, MissingDependencyError
 
 try:
     import psycopg
-    from psycopg import RawCursor
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus, TransactionStatus
@@ -21,9 +20,11 @@ except ImportError as error:
     raise MissingDependencyError("PostgresStores", package="psycopg", extra="postgres") from error
 
 from media_watch_tasks.stores.postgres._texts import adapt_texts
+from media_watch_tasks.stores.postgres._trips import Trips
 
 __all__ = [
     "CONNECT_ERRORS",
+    "Trips",
     "command",
     "heard",
     "in_transaction",
@@ -47,8 +48,6 @@ _DEFAULTS: dict[str, object] = {
     "tcp_user_timeout": 30_000,
     "application_name": "media_watch_tasks",
 }
-_PREPARED = 400
-"""So many statements are kept prepared on a connection: more than there are."""
 
 
 class _Database(peewee.PostgresqlDatabase):
@@ -65,12 +64,8 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
     values = {**_DEFAULTS, **_parsed(dsn)}
     database: Any = _Database("of the connection string", prefer_psycopg3=True, thread_safe=False, **values)
     database.connect()
-    # Peewee's execute_sql takes as long as a small statement itself: the driver's connection is used.
+    # Peewee's execute_sql takes as long as a small statement itself: the driver's connection is used, see `Trips`.
     connection: psycopg.Connection[Any] = database.connection()
-    # `$1` as the server has it: nothing is rewritten for each statement.
-    connection.cursor_factory = RawCursor
-    connection.prepare_threshold = 0
-    connection.prepared_max = _PREPARED
     # One type for all numbers: by default psycopg takes the smallest, and each combination is prepared apart.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
@@ -82,13 +77,11 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
 def command(connection: psycopg.Connection[Any], sql: bytes) -> str | None:
     """Run commands without parameters, separated by semicolons, in one round trip; the first value of the last one.
 
-    Raises the driver's errors, also where COMMIT finds that the transaction was rolled back.
+    Raises the driver's errors.
     """
     result = connection.pgconn.exec_(sql)
     if result.status not in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
         raise error_from_result(result)
-    if sql.endswith(b"COMMIT") and result.command_status == b"ROLLBACK":
-        raise psycopg.errors.TransactionRollback("an error in the transaction was passed over")
     value = result.get_value(0, 0) if result.ntuples else None
     return None if value is None else value.decode()
 

@@ -1,4 +1,4 @@
-"""Texts on their way to the server and back, so that the stores take no notice of what PostgreSQL does not keep."""
+"""Values on their way to the server and back, so that the stores take no notice of what PostgreSQL does not keep."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
 from psycopg.types.string import StrDumperUnknown, TextBinaryLoader
 
-from media_watch_tasks.stores.postgres.arrays import ESCAPED, kept_text
+from media_watch_tasks.stores.postgres.arrays import ESCAPED, Blobs, Numbers, Texts, kept_text
 from media_watch_tasks.stores.relational.task_codec import Digest
 from media_watch_tasks.stores.relational.text_codec import OddText, from_sql
 
@@ -33,6 +34,27 @@ class _DigestDumper(Dumper):
         return obj.hex().encode("ascii")
 
 
+class _ArrayDumper(Dumper):
+    """Arrays come in the form in which they are sent."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: bytes) -> Buffer | None:
+        return obj
+
+
+class _NumbersDumper(_ArrayDumper):
+    oid = 1016
+
+
+class _BlobsDumper(_ArrayDumper):
+    oid = 1001
+
+
+class _TextsDumper(_ArrayDumper):
+    oid = 1009
+
+
 class _TextLoader(TextBinaryLoader):
     def load(self, data: Buffer) -> str:
         text = bytes(data).decode("utf-8")
@@ -40,9 +62,12 @@ class _TextLoader(TextBinaryLoader):
 
 
 def adapt_texts(connection: Connection[Any]) -> None:
-    """Let a connection take and give every text."""
+    """Let a connection take and give every text, and take arrays."""
     adapters = connection.adapters
     adapters.register_dumper(str, _TextDumper)
     adapters.register_dumper(OddText, _OddTextDumper)
     adapters.register_dumper(Digest, _DigestDumper)
+    adapters.register_dumper(Numbers, _NumbersDumper)
+    adapters.register_dumper(Blobs, _BlobsDumper)
+    adapters.register_dumper(Texts, _TextsDumper)
     adapters.register_loader("text", _TextLoader)

@@ -161,19 +161,19 @@ class Absences(KnownAssets):
 
     def write_listing(self, directory: int, listing: KnownListing) -> None:
         """Keep the listing of a directory; inside a transaction."""
-        self.database.execute(_WRITE_LISTING, listing_row(directory, listing, file_id_bytes(listing.stamp.file_id)))
+        self.database.later(_WRITE_LISTING, listing_row(directory, listing, file_id_bytes(listing.stamp.file_id)))
 
     def mark_absent(self, source: int, record: PageRecord) -> None:
         """Mark the candidates that a page names; inside a transaction."""
         places = [place(asset_id) for asset_id in record.absent]
         if places:
             paths = [path for path, _ in places]
-            self.database.execute(_MARK, (source, record.scan_number, paths, [name for _, name in places]))
-            self.database.execute(_DISTRUST, (source, sorted(set(paths))))
+            self.database.later(_MARK, (source, record.scan_number, paths, [name for _, name in places]))
+            self.database.later(_DISTRUST, (source, sorted(set(paths))))
         for directory in record.absent_directories:
             span = range_below(directory)
-            self.database.execute(_MARK_BELOW, (source, *span, record.scan_number))
-            self.database.execute(_DISTRUST_BELOW, (source, *span))
+            self.database.later(_MARK_BELOW, (source, *span, record.scan_number))
+            self.database.later(_DISTRUST_BELOW, (source, *span))
         self.ahead.drop()
 
     def _move(self, source_id: str, asset_id: bytes, to: MediaAsset) -> bool:

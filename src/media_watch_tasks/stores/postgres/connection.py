@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.dialect import translate
-from media_watch_tasks.stores.postgres.driver_errors import as_store_error, is_gone, unreachable
+from media_watch_tasks.stores.postgres.driver_errors import (
+    RepeatableError,
+    as_store_error,
+    is_conflict,
+    is_gone,
+    unreachable,
+)
 
-__all__ = ["Connection", "Parameters", "Row", "quoted"]
+if TYPE_CHECKING:
+    from media_watch_tasks.stores.postgres._trips import Answer
+
+__all__ = ["Connection", "Parameters", "Row", "Statement", "quoted"]
 
 Row = tuple[Any, ...]
 Parameters = Sequence[int | float | str | bytes | Sequence[int | str | bytes | None] | None]
+
+
+class Statement(NamedTuple):
+    """A statement of a trip."""
+
+    sql: str
+    params: Parameters = ()
+
 
 _OLDEST_SERVER = 130_000
 """PostgreSQL 13: the first with pg_current_xact_id."""
@@ -40,7 +57,7 @@ SELECT current_setting('server_version_num') || ' ' || current_setting('server_e
 class Connection:
     """A driver's connection with the settings of the stores. One thread uses it at a time."""
 
-    __slots__ = ("_cursor", "_psycopg", "driver", "name", "server_started")
+    __slots__ = ("_psycopg", "_trips", "driver", "name", "server_started")
 
     def __init__(self, psycopg: ModuleType, dsn: str, *, schema: str, name: str) -> None:
         """Connect.
@@ -57,7 +74,7 @@ class Connection:
             raise unreachable(error, name) from error
         try:
             self.server_started = self._set_up(schema)
-            self._cursor = self.driver.cursor(binary=True)
+            self._trips = psycopg.Trips(self.driver)
         except BaseException:
             self.close()
             raise
@@ -88,20 +105,17 @@ class Connection:
 
     def execute(self, sql: str, params: Parameters = ()) -> list[Row]:
         """Run one statement and return all its rows; raises the driver's errors."""
-        sql, used = translate(sql)
-        cursor = self._cursor.execute(sql, params if used is None else [params[at] for at in used])
-        rows: list[Row] = cursor.fetchall() if cursor.description is not None else []
-        return rows
+        answers: list[Answer] = []
+        self.together((Statement(sql, params),), answers)
+        return answers[0].rows
 
-    def write(self, sql: str, params: Parameters = ()) -> int:
-        """Run one writing statement; the number of rows it wrote; raises the driver's errors."""
-        sql, used = translate(sql)
-        return int(self._cursor.execute(sql, params if used is None else [params[at] for at in used]).rowcount)
+    def together(self, statements: Sequence[Statement], answers: list[Answer]) -> None:
+        """Run statements in one round trip; outside of BEGIN … COMMIT all of them commit with the last one, or none.
 
-    def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Run a writing statement for each row, without waiting for each answer; raises the driver's errors."""
-        sql, used = translate(sql)
-        self._cursor.executemany(sql, rows if used is None else [[row[at] for at in used] for row in rows])
+        `answers` gets what the server says to each, up to the first that fails: its error is raised, as the driver has
+        it, and those behind it are not run.
+        """
+        self._trips.run([_translated(*statement) for statement in statements], answers)
 
     def command(self, sql: str) -> str | None:
         """Run commands without parameters in one round trip; the first value of the last; raises as above."""
@@ -134,10 +148,25 @@ class Connection:
         """True if the error says that the server or the way to it is gone."""
         return is_gone(error, broken=self.is_broken_by(error))
 
+    def fail(self, error: Exception) -> NoReturn:
+        """Raise the `StoreError` for an error of the driver, a `RepeatableError` where nothing was done; or itself."""
+        broken = self.is_broken_by(error)
+        translated = as_store_error(error, self.name, broken=broken)
+        if translated is None:
+            raise error
+        if is_conflict(error) or is_gone(error, broken=broken):
+            raise RepeatableError(str(translated)) from error
+        raise translated from error
+
     def close(self) -> None:
         """Close it; never fails."""
         with contextlib.suppress(Exception):
             self.driver.close()
+
+
+def _translated(sql: str, params: Parameters) -> tuple[str, Parameters]:
+    sql, used = translate(sql)
+    return sql, params if used is None else [params[at] for at in used]
 
 
 def quoted(identifier: str) -> str:

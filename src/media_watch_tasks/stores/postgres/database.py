@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from os import getpid
-from typing import NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from media_watch_tasks.clock import NANOSECONDS, Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
-from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
-from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error, unreachable
+from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row, Statement
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, unreachable
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.transaction import Current, Transaction
+
+if TYPE_CHECKING:
+    from media_watch_tasks.stores.postgres._trips import Answer
 
 __all__ = ["Database"]
 
@@ -110,6 +113,10 @@ class Database:
         """Run one writing statement; the number of rows it wrote. Inside a `transaction` only."""
         return self._own().write(sql, params)
 
+    def later(self, sql: str, params: Parameters = (), then: Callable[[list[Row]], None] | None = None) -> None:
+        """Run a statement in the trip of the next one, see `Transaction.later`. Inside a `transaction` only."""
+        self._own().later(sql, params, then)
+
     def insert(self, sql: str, params: Parameters = ()) -> int | None:
         """Run an INSERT … RETURNING id of at most one row; the id. Inside a `transaction` only."""
         rows = self._own().execute(sql, params)
@@ -119,11 +126,19 @@ class Database:
         """What follows rests on more than the rows it writes: raise `AloneNeededError` unless nobody else writes."""
         self._own().require_alone()
 
+    @property
+    def is_silent(self) -> bool:
+        """True for a moment after this process has told others of new tasks."""
+        return self._announced_ns is not None and self._clock.monotonic_ns() - self._announced_ns < _SILENT_NS
+
+    def announced(self) -> None:
+        """This process has told others of new tasks."""
+        self._announced_ns = self._clock.monotonic_ns()
+
     def announce(self) -> None:
         """Tell other processes of new tasks with the commit, unless this one has just told; inside a `transaction`."""
-        now = self._clock.monotonic_ns()
-        if self._announced_ns is None or now - self._announced_ns >= _SILENT_NS:
-            self._announced_ns = now
+        if not self.is_silent:
+            self.announced()
             self._own().announce(self.channel)
 
     @property
@@ -133,7 +148,7 @@ class Database:
         return current is not None and current.is_alone
 
     @staticmethod
-    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[str]]:
+    def one_of(column: str, blobs: Sequence[bytes]) -> tuple[str, tuple[bytes]]:
         """An SQL term that holds where the column is one of these BLOBs, and its parameters."""
         return f"{column} = ANY (?::bytea[])", (array_of_blobs(blobs),)
 
@@ -184,6 +199,25 @@ class Database:
         if current is not None and current.restarts:
             current.require_alone()
         return self.run(work, durable=durable, gate=Gate.ALONE)
+
+    def at_once(self, sql: str, params: Parameters) -> list[Row]:
+        """The rows of one writing statement that commits by itself, beside others in the gate, in one trip.
+
+        Raises `RepeatableError` where it was not done, or the answer was lost: then nobody
+        knows the number of its transaction, and whoever is alone in the gate behind it sees what became of it.
+        """
+        if getpid() != self._pid:
+            self._refuse()
+        statements = [Statement(f"SELECT FROM {Gate.SHARED.sql(self.schema)}"), Statement(sql, params)]
+        connection = self._pool.take()
+        answers: list[Answer] = []
+        try:
+            connection.together(statements, answers)
+        except Exception as error:  # noqa: BLE001 - unknown ones are raised again
+            connection.fail(error)
+        finally:
+            self._pool.give_back(connection)
+        return answers[1].rows
 
     def _repeated(self, work: Callable[[], _T], *, durable: bool, gate: Gate, restarts: bool) -> _T:
         if getpid() != self._pid:
@@ -249,12 +283,8 @@ class Database:
         connection = self._pool.take()
         try:
             return connection.execute(sql, params)
-        except Exception as error:
-            translated = as_store_error(error, self.name, broken=connection.is_broken_by(error))
-            if translated is None:
-                raise
-            kind = RepeatableError if connection.is_gone(error) else StoreError
-            raise kind(str(translated)) from error
+        except Exception as error:  # noqa: BLE001 - unknown ones are raised again
+            connection.fail(error)
         finally:
             self._pool.give_back(connection)
 

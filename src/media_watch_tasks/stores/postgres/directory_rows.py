@@ -78,7 +78,7 @@ def refresh_digests(database: Database, directories: Iterable[int]) -> None:
             listing = found.get(directory, ())
             if len(listing) <= LARGEST_DIGEST:
                 digests[index] = listing_digest(tuple(listing))
-        database.execute(_WRITE, (portion, digests))
+        database.later(_WRITE, (portion, digests))
 
 
 def _listings(database: Database, directories: Sequence[int]) -> Iterator[tuple[int, list[tuple[bytes, int, int]]]]:

@@ -203,7 +203,7 @@ class KnownAssets(SharesDatabase):
         """These assets are no candidates for absence any more; inside a transaction."""
         if names:
             length = len(names)
-            self.database.execute(_UNMARK, ([source] * length, [directory] * length, list(names)))
+            self.database.later(_UNMARK, ([source] * length, [directory] * length, list(names)))
 
     def refresh(self, source_id: str, known: Mapping[bytes, int], written: Collection[int] | None = None) -> None:
         """Of directories (path: row) that are held: write the digests (of all, or of `written`), read them anew."""
@@ -232,7 +232,7 @@ class KnownAssets(SharesDatabase):
         directories, names = [each.directory for each in known], [each.name for each in known]
         numbers = list(range(1, len(known) + 1))
         written = self.database.execute(statement, (directories, names, numbers, *values))
-        self.database.execute(_UNMARK, ([each.source for each in known], directories, names))
+        self.database.later(_UNMARK, ([each.source for each in known], directories, names))
         touched = {directory for (directory,) in written}
         self.refresh(source_id, {place(each.asset_id)[0]: each.directory for each in known}, touched)
         return len(written)

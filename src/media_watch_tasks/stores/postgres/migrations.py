@@ -57,21 +57,27 @@ def migrate(database: Database) -> None:
     """
     if _found(database) == SCHEMA_VERSION:
         return
-    with database.transaction(durable=True):
-        database.execute(f"SELECT pg_advisory_xact_lock({lock_class('migration', database.schema)}, 0)")
-        # Another program may have migrated while this one waited for its turn.
-        found = _found(database)
-        if found == SCHEMA_VERSION:
-            return
-        if found == 0:
-            database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database.schema)}")
-            database.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
-            database.execute("INSERT INTO schema_version VALUES (0)")
-        for statements in MIGRATIONS[found:]:
-            for statement in statements:
-                database.execute(statement)
-        database.execute("UPDATE schema_version SET version = $1", (SCHEMA_VERSION,))
-    logger.info("schema migrated", extra={"database": database.name, "from": found, "to": SCHEMA_VERSION})
+    found = database.run(lambda: _migrate(database), durable=True)
+    if found != SCHEMA_VERSION:
+        logger.info("schema migrated", extra={"database": database.name, "from": found, "to": SCHEMA_VERSION})
+
+
+def _migrate(database: Database) -> int:
+    """Do all steps that are missing; the version that was found."""
+    database.execute(f"SELECT pg_advisory_xact_lock({lock_class('migration', database.schema)}, 0)")
+    # Another program may have migrated while this one waited for its turn.
+    found = _found(database)
+    if found == SCHEMA_VERSION:
+        return found
+    if found == 0:
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database.schema)}")
+        database.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+        database.execute("INSERT INTO schema_version VALUES (0)")
+    for statements in MIGRATIONS[found:]:
+        for statement in statements:
+            database.later(statement)
+    database.execute("UPDATE schema_version SET version = $1", (SCHEMA_VERSION,))
+    return found
 
 
 def _found(database: Database) -> int:

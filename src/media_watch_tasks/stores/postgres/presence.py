@@ -75,9 +75,12 @@ class Presence:
     def revive(self) -> Collection[int]:
         """The workers of this process whose locks were lost and have been taken again; none where all is well."""
         with self._lock:
-            if self._connection is None or not self._held or self._answers(self._connection):
+            if self._connection is None or self._answers(self._connection):
                 return ()
             self._connection.close()
+            if not self._held:
+                self._connection = None
+                return ()
             try:
                 connection = self._database.connect()
                 for number in sorted(self._held):

@@ -96,7 +96,7 @@ class ScannedPages(ScanLeases, Absences):
                 ((directory,),) = self.database.execute(_WRITE_DIRECTORY, (source, path, record.complete))
                 if record.seen:
                     names = columns[0]
-                    self.database.execute(_WRITE_ASSETS, (directory, now, baseline, len(names), *columns))
+                    self.database.later(_WRITE_ASSETS, (directory, now, baseline, len(names), *columns))
                     self.unmark(source, directory, names)
                 if record.listing is not None:
                     self.write_listing(directory, record.listing)
@@ -107,7 +107,7 @@ class ScannedPages(ScanLeases, Absences):
             if absent:
                 self.mark_absent(source, record)
             if record.checkpoint is not None:
-                self.database.execute(_WRITE_CHECKPOINT, (source, record.checkpoint))
+                self.database.later(_WRITE_CHECKPOINT, (source, record.checkpoint))
             return True
 
         return self.database.run(write)

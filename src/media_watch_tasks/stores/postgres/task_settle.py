@@ -8,6 +8,8 @@ from media_watch_tasks.model.settlements import Delivered
 from media_watch_tasks.model.tasks import ClaimRef
 from media_watch_tasks.model.uploads import UploadProgress
 from media_watch_tasks.stores.postgres.arrays import numbers, texts
+from media_watch_tasks.stores.postgres.connection import Row
+from media_watch_tasks.stores.postgres.task_core import PostgresTaskCore
 from media_watch_tasks.stores.relational.task_codec import progress_to_sql, receipt_to_row
 from media_watch_tasks.stores.relational.task_settle import PROGRESS, TaskSettle
 
@@ -59,6 +61,8 @@ RETURNING task.id
 class PostgresTaskSettle(TaskSettle):
     """`settle`, `extend`, `save_resume_state`. Every method needs a transaction."""
 
+    _core: PostgresTaskCore
+
     def extend(
         self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None
     ) -> frozenset[int]:
@@ -87,8 +91,8 @@ class PostgresTaskSettle(TaskSettle):
             self._after_delivery(rows, deliveries)
         return frozenset(row[0] for row in rows)
 
-    def _deliver_beside(self, deliveries: Mapping[int, Delivered], now_ns: int, claims: tuple[str, str]) -> None:
-        """Deliver all of them, if each is a plain first delivery of a task that is still held."""
+    def _deliver_beside(self, deliveries: Mapping[int, Delivered], now_ns: int, claims: tuple[bytes, bytes]) -> None:
+        """Deliver all of them, if each is a plain first delivery of a task that is still held; else ask to be alone."""
         database = self._core.database
         names = self._core.names.latest_known()
         receipts = [receipt_to_row(task_id, delivery.receipt) for task_id, delivery in deliveries.items()]
@@ -97,18 +101,22 @@ class PostgresTaskSettle(TaskSettle):
             *(numbers(ids), texts(remotes), numbers(sizes), texts(hashes), texts(etags)),
             *(numbers(verified), numbers(deduplicated), texts(details)),
         )
-        rows = database.execute(_DELIVER_SIMPLY, (now_ns, *claims, names.version, *columns))
-        if len(rows) < len(deliveries):
-            database.require_alone()
-        if names.pauses:
-            lanes = {lane for task_id, lane in rows if not deliveries[task_id].receipt.deduplicated}
-            if any(names.pauses.ended_by_delivery(names.lanes[lane][0], now_ns) for lane in lanes):
+
+        def check(rows: list[Row]) -> None:
+            if len(rows) < len(deliveries):
                 database.require_alone()
+            if names.pauses:
+                lanes = {lane for task_id, lane in rows if not deliveries[task_id].receipt.deduplicated}
+                if any(names.pauses.ended_by_delivery(names.lanes[lane][0], now_ns) for lane in lanes):
+                    database.require_alone()
+
+        # A claim mostly follows: both go to the server at once.
+        database.later(_DELIVER_SIMPLY, (now_ns, *claims, names.version, *columns), check)
         owed = [(task_id, delivery.action) for task_id, delivery in deliveries.items() if delivery.action]
         if owed:
             self._sequel.owe(owed)
 
 
-def _claims(refs: Mapping[int, ClaimRef]) -> tuple[str, str]:
+def _claims(refs: Mapping[int, ClaimRef]) -> tuple[bytes, bytes]:
     """(ids, tokens), by id: rows are locked in one order."""
     return numbers(sorted(refs)), numbers(refs[task_id].token for task_id in sorted(refs))

@@ -12,6 +12,7 @@ from media_watch_tasks.stores.phases import CRASH_BACKOFF_NS, DEAD_AFTER
 from media_watch_tasks.stores.postgres.action_locks import ActionLocks
 from media_watch_tasks.stores.postgres.announcements import watch_announcements
 from media_watch_tasks.stores.postgres.database import Database
+from media_watch_tasks.stores.postgres.gate import AloneNeededError
 from media_watch_tasks.stores.postgres.shared_database import SharesDatabase
 from media_watch_tasks.stores.postgres.task_claim import PostgresTaskClaim
 from media_watch_tasks.stores.postgres.task_core import PostgresTaskControl, PostgresTaskCore
@@ -35,6 +36,8 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
     What can be done beside other work is done so; where it turns out that it cannot, it is taken back and done alone:
     see `gate`. Each worker holds a lock that its peers see: see `presence`.
     """
+
+    _enqueue: PostgresTaskEnqueue
 
     def __init__(
         self,
@@ -72,6 +75,13 @@ class PostgresTaskStore(SharesDatabase, RelationalTaskStore):
                 self.database.announce()
             return results
 
+        if not durable and not self.database.in_transaction:
+            try:
+                at_once = self._enqueue.at_once(tasks)
+            except AloneNeededError:
+                return self._alone(work)
+            if at_once is not None:
+                return at_once
         return self._beside(work, durable=durable)
 
     def register_worker(self, name: str = "") -> str:

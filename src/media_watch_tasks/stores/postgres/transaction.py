@@ -1,4 +1,9 @@
-"""Transactions: any number at once, each on a connection of its own, nested by savepoints."""
+"""Transactions: any number at once, each on a connection of its own, nested by savepoints.
+
+The beginning, the gate, savepoints and whatever nobody waits for go to the server with the next statement: a
+transaction of one statement takes two trips. The second is the commit alone, so that whatever becomes of its answer the
+number of the transaction is known.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,28 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row
-from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, as_store_error, is_conflict
+from media_watch_tasks.errors import StoreError
+from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row, Statement
+from media_watch_tasks.stores.postgres.driver_errors import RepeatableError
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.pool import Pool
 
+if TYPE_CHECKING:
+    from media_watch_tasks.stores.postgres._trips import Answer
+
 __all__ = ["Current", "Transaction"]
 
-_T = TypeVar("_T")
 _DURABLE = "SET LOCAL synchronous_commit TO on"
-_MARK_AND_COMMIT = "SELECT pg_logical_emit_message(true, 'media_watch_tasks', ''); COMMIT"
+_MARK = "SELECT pg_logical_emit_message(true, 'media_watch_tasks', '')"
+_PORTION = 1_000
+"""So many statements are sent at a time at most: they, and what is said to them, are held in memory."""
+
+
+class _Step(NamedTuple):
+    statement: Statement
+    then: Callable[[list[Row]], None] | None
 
 
 class Current(threading.local):
@@ -39,6 +54,7 @@ class Transaction(AbstractContextManager[None]):
         "_name",
         "_patient",
         "_pool",
+        "_steps",
         "_xid",
         "restarts",
     )
@@ -55,21 +71,33 @@ class Transaction(AbstractContextManager[None]):
         self._gate = gate
         self._patient = patient
         self._depth = 0
+        self._steps: list[_Step] = []
+        """What is sent with the next statement."""
         self._xid = ""
         self._announcement = ""
         self._name = pool.name
 
     def execute(self, sql: str, params: Parameters) -> list[Row]:
         """Run one statement and return all its rows."""
-        return self._do(lambda: self._connection.execute(sql, params))
+        return self._now(sql, params).rows
 
     def write(self, sql: str, params: Parameters) -> int:
         """Run one writing statement; the number of rows it wrote."""
-        return self._do(lambda: self._connection.write(sql, params))
+        return self._now(sql, params).written
 
     def executemany(self, sql: str, rows: Iterable[Parameters]) -> None:
-        """Run a writing statement for each row."""
-        self._do(lambda: self._connection.executemany(sql, rows))
+        """Run a writing statement for each row, see `later`."""
+        for params in rows:
+            self.later(sql, params)
+            if len(self._steps) >= _PORTION:
+                self._send()
+
+    def later(self, sql: str, params: Parameters = (), then: Callable[[list[Row]], None] | None = None) -> None:
+        """Run a statement in the trip of the next one, or before the commit; `then` gets its rows.
+
+        If it fails, what follows it in that trip fails with its error. Where `then` raises, that comes first.
+        """
+        self._steps.append(_Step(Statement(sql, params), then))
 
     def require_alone(self) -> None:
         """Raise `AloneNeededError` unless this transaction stands in the gate alone."""
@@ -78,7 +106,7 @@ class Transaction(AbstractContextManager[None]):
 
     def announce(self, channel: str) -> None:
         """Notify this channel in the commit."""
-        self._announcement = f"NOTIFY {channel}; "
+        self._announcement = f"NOTIFY {channel}"
 
     @property
     def is_alone(self) -> bool:
@@ -88,28 +116,37 @@ class Transaction(AbstractContextManager[None]):
     def enter(self, gate: Gate) -> None:
         """Wait in the gate, unless this transaction stands there already."""
         if gate > self._gate:
-            self._do(lambda: self._connection.command(f"SELECT {gate.sql(self._pool.schema)}"))
+            self.later(f"SELECT FROM {gate.sql(self._pool.schema)}")
             self._gate = gate
+            if gate is Gate.ALONE:
+                # It may take a while: what follows goes by the clock behind the gate.
+                self._send()
 
     @contextmanager
     def nested(self, *, durable: bool, gate: Gate) -> Iterator[None]:
         """A block inside this one: an exception takes back its writes alone."""
         if durable and not self._durable:
-            self._do(lambda: self._connection.command(_DURABLE))
+            self.later(_DURABLE)
             self._durable = True
         name = f"nested_{self._depth}"
         before = self._gate
-        self._do(lambda: self._connection.command(f"SAVEPOINT {name}"))
+        begun: list[bool] = []
+        place = len(self._steps)
+        self.later(f"SAVEPOINT {name}", then=lambda _rows: begun.append(True))
         self._depth += 1
         try:
             self.enter(gate)
             yield
-            self._do(lambda: self._connection.command(f"RELEASE {name}"))
+            self.later(f"RELEASE {name}")
         except BaseException:
             if not self._connection.is_broken():
                 # What was locked inside the block is let go with it, the gate included.
                 self._gate = before
-                self._do(lambda: self._connection.command(f"ROLLBACK TO {name}; RELEASE {name}"))
+                del self._steps[0 if begun else place :]  # what was not sent was of the block
+                if begun:
+                    self.later(f"ROLLBACK TO {name}")
+                    self.later(f"RELEASE {name}")
+                    self._send()
             raise
         finally:
             self._depth -= 1
@@ -127,7 +164,7 @@ class Transaction(AbstractContextManager[None]):
     def _start(self) -> None:
         self._connection: Connection = self._pool.take()
         try:
-            self._do(self._begin)
+            self._begin()
         except BaseException:
             self._pool.give_back(self._connection)
             raise
@@ -143,35 +180,61 @@ class Transaction(AbstractContextManager[None]):
             self._pool.give_back(self._connection)
 
     def _begin(self) -> None:
-        durable = f"{_DURABLE}; " if self._durable else ""
-        gate = f" FROM {self._gate.sql(self._pool.schema)}" if self._gate else ""
+        self._steps = []
+        self.later("BEGIN")
+        if self._durable:
+            self.later(_DURABLE)
         # The number of the transaction is taken behind the gate: while it waits there it stands in nobody's way.
-        sql = f"BEGIN; {durable}SELECT pg_current_xact_id(){gate}"
-        self._xid = self._connection.command(sql) or ""
+        gate = f" FROM {self._gate.sql(self._pool.schema)}" if self._gate else ""
+        self.later(f"SELECT pg_current_xact_id()::text{gate}", then=self._note_number)
+        if self._patient or self._gate is Gate.ALONE:
+            self._send()
+
+    def _note_number(self, rows: list[Row]) -> None:
+        self._xid = rows[0][0]
 
     def _commit(self) -> None:
+        if self._connection.is_aborted():
+            self._steps = []
+        else:
+            if any(step.then is not None for step in self._steps):
+                # What they say decides whether there is a commit.
+                self._send()
+            if self._announcement:
+                self.later(self._announcement)
+            if self._durable:
+                # A commit that changed nothing would not be waited for, nor those before it.
+                self.later(_MARK)
+        self.later("COMMIT")
+        answers: list[Answer] = []
         try:
-            announcement = "" if self._connection.is_aborted() else self._announcement
-            # A commit that changed nothing would not be waited for, nor those before it.
-            self._connection.command(announcement + (_MARK_AND_COMMIT if self._durable else "COMMIT"))
+            self._connection.together([step.statement for step in self._steps], answers)
         except Exception as error:  # noqa: BLE001 - unknown ones are raised again
             if not self._connection.is_gone(error):
-                self._fail(error)
+                self._connection.fail(error)
             # The answer was lost, not necessarily the commit: the server knows which.
             if not self._pool.was_committed(self._xid, server_started=self._connection.server_started):
-                self._fail(error)
+                self._connection.fail(error)
+        else:
+            if answers[-1].tag != b"COMMIT":
+                raise StoreError(f"the database {self._name} rolled a transaction back: an error in it was passed over")
 
-    def _do(self, attempt: Callable[[], _T]) -> _T:
+    def _now(self, sql: str, params: Parameters) -> Answer:
+        self.later(sql, params)
+        return self._send()
+
+    def _send(self) -> Answer:
+        """Send all that waits to be sent; what the server says to the last of it."""
+        steps, self._steps = self._steps, []
+        answers: list[Answer] = []
+        failed: Exception | None = None
         try:
-            return attempt()
+            self._connection.together([step.statement for step in steps], answers)
         except Exception as error:  # noqa: BLE001 - unknown ones are raised again
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> NoReturn:
-        broken = self._connection.is_broken_by(error)
-        translated = as_store_error(error, self._name, broken=broken)
-        if translated is None:
-            raise error
-        if is_conflict(error) or self._connection.is_gone(error):
-            raise RepeatableError(str(translated)) from error
-        raise translated from error
+            failed = error
+        for step, answer in zip(steps, answers, strict=False):
+            if step.then is not None:
+                step.then(answer.rows)
+        if failed is not None:
+            self._connection.fail(failed)
+        return answers[-1]

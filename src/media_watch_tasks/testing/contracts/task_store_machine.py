@@ -97,6 +97,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
     """The store is used by three processes with a worker each. Override `open_process`."""
 
     seen: ClassVar[Counter[str]] = Counter()
+    asks_every: ClassVar[int] = 1
+    """Tasks are compared after each step; what else can be asked, which follows from them, after so many."""
 
     def open_process(self, number: int) -> TaskStore:
         """The store, as process 0, 1 or 2 opens it; asked again after `kill_process`."""
@@ -121,6 +123,7 @@ class TaskStoreMachine(RuleBasedStateMachine):
         self.model = QueueModel(self.clock)
         self.open()
         self.stores = [self.open_process(number) for number in range(_PROCESSES)]
+        self.steps = itertools.count()
         self.turns = itertools.cycle(range(_PROCESSES))
         self.workers = [(self.model.register_worker(), store.register_worker()) for store in self.stores]
         self.ids: dict[int, int] = {}
@@ -146,12 +149,13 @@ class TaskStoreMachine(RuleBasedStateMachine):
 
     # ---- comparing
 
-    def learn_ids(self) -> None:
-        """Tasks are named by their rank: a store may leave ids out, but it never gives one twice."""
+    def learn_ids(self) -> Sequence[Task]:
+        """All tasks. They are named by their rank: a store may leave ids out, but it never gives one twice."""
         mine, theirs = (queue.tasks(_ALL, limit=_EVERY) for queue in (self.store, self.model))
         assert len(mine) == len(theirs), f"{[task.id for task in mine]} and {[task.id for task in theirs]}"
         for task, same in zip(mine, theirs, strict=True):
             assert self.ids.setdefault(task.id, same.id) == same.id, f"the id {task.id} was given twice"
+        return mine
 
     def named(self, ids: Collection[int]) -> set[int]:
         """These tasks of the store, by the model's numbers."""
@@ -185,9 +189,8 @@ class TaskStoreMachine(RuleBasedStateMachine):
         """About all that can be asked."""
         if not hasattr(self, "given"):
             return
-        self.learn_ids()
-        model, store = self.model, self.store
-        tasks = store.tasks(_ALL, limit=_EVERY)
+        tasks = self.learn_ids()
+        model = self.model
         told_apart = [
             (field, getattr(mine, field), "in the model", getattr(same, field), same)
             for mine, same in zip(map(self.same, tasks), model.tasks(_ALL, limit=_EVERY), strict=True)
@@ -196,6 +199,12 @@ class TaskStoreMachine(RuleBasedStateMachine):
         ]
         assert not told_apart, f"{told_apart}"
         self.check_rules(tasks)
+        if next(self.steps) % self.asks_every == 0:
+            self.answers_agree()
+
+    def answers_agree(self) -> None:
+        """About what follows from the tasks."""
+        model, store = self.model, self.store
         for routes in (None, ROUTES[:1]):
             assert store.counts(routes) == model.counts(routes)
         assert store.next_due_ns(ROUTES) == model.next_due_ns(ROUTES)
