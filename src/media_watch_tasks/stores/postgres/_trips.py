@@ -18,7 +18,9 @@ from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
-__all__ = ["Answer", "Trips"]
+from media_watch_tasks.stores.postgres.connection import Answer
+
+__all__ = ["Trips"]
 
 _PREPARED = 400
 """So many statements are kept prepared on a connection: more than there are."""
@@ -26,16 +28,6 @@ _OK, _ROWS, _END = ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.PIPEL
 
 _Key = tuple[bytes, Sequence[int]]
 """A statement and the types of its parameters."""
-
-
-class Answer(NamedTuple):
-    """What the server says to one statement."""
-
-    rows: list[tuple[Any, ...]]
-    written: int
-    """Rows that it wrote, or gave."""
-    tag: bytes
-    """What was done: also COMMIT may say ROLLBACK."""
 
 
 class _Prepared(NamedTuple):

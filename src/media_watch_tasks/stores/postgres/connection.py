@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.dialect import translate
@@ -17,10 +17,7 @@ from media_watch_tasks.stores.postgres.driver_errors import (
     unreachable,
 )
 
-if TYPE_CHECKING:
-    from media_watch_tasks.stores.postgres._trips import Answer
-
-__all__ = ["Connection", "Parameters", "Row", "Statement", "quoted"]
+__all__ = ["Answer", "Connection", "Parameters", "Row", "Statement", "quoted"]
 
 Row = tuple[Any, ...]
 Parameters = Sequence[int | float | str | bytes | Sequence[int | str | bytes | None] | None]
@@ -52,6 +49,16 @@ SELECT current_setting('server_version_num') || ' ' || current_setting('server_e
     || pg_is_in_recovery() || ' ' || extract(epoch FROM pg_postmaster_start_time())
     || '/' || coalesce(extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()), 0)
 """
+
+
+class Answer(NamedTuple):
+    """What the server says to one statement."""
+
+    rows: list[tuple[Any, ...]]
+    written: int
+    """Rows that it wrote, or gave."""
+    tag: bytes
+    """What was done: also COMMIT may say ROLLBACK."""
 
 
 class Connection:

@@ -11,20 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from os import getpid
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from media_watch_tasks.clock import NANOSECONDS, Clock, SystemClock
 from media_watch_tasks.errors import ConfigurationError, StoreError
 from media_watch_tasks.stores.postgres.arrays import blobs as array_of_blobs
-from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row, Statement
+from media_watch_tasks.stores.postgres.connection import Answer, Connection, Parameters, Row, Statement
 from media_watch_tasks.stores.postgres.driver_errors import RepeatableError, unreachable
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate, lock_class
 from media_watch_tasks.stores.postgres.pool import Pool
 from media_watch_tasks.stores.postgres.pooler_check import refuse_transaction_pooler
 from media_watch_tasks.stores.postgres.transaction import Current, Transaction
-
-if TYPE_CHECKING:
-    from media_watch_tasks.stores.postgres._trips import Answer
 
 __all__ = ["Database"]
 

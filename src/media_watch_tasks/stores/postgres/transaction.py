@@ -11,16 +11,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from media_watch_tasks.errors import StoreError
-from media_watch_tasks.stores.postgres.connection import Connection, Parameters, Row, Statement
+from media_watch_tasks.stores.postgres.connection import Answer, Connection, Parameters, Row, Statement
 from media_watch_tasks.stores.postgres.driver_errors import RepeatableError
 from media_watch_tasks.stores.postgres.gate import AloneNeededError, Gate
 from media_watch_tasks.stores.postgres.pool import Pool
-
-if TYPE_CHECKING:
-    from media_watch_tasks.stores.postgres._trips import Answer
 
 __all__ = ["Current", "Transaction"]
 
