@@ -127,6 +127,7 @@ class HttpSession:
         self._timeouts = timeouts or HttpTimeouts()
         self._owns_client = client is None
         self._client = self._backend.new_client() if client is None else self._backend.check_client(client)
+        self._direct = self._backend.direct_requests(self._client) if client is None else None
 
     def request(
         self,
@@ -189,6 +190,8 @@ class HttpSession:
 
     def close(self) -> None:
         """Close the connections, unless the client is the application's. May be called again."""
+        if self._direct is not None:
+            self._direct.close()
         if self._owns_client:
             self._client.close()
 
@@ -228,7 +231,9 @@ class HttpSession:
         call = self._backend.Call(
             method=method, url=url, headers=merged, body=body, merge=own and not self._owns_client, sink=sink
         )
-        answer: Answer = self._backend.perform(self._client, call, timeouts=self._timeouts, cancel=cancel)
+        answer: Answer = self._backend.perform(
+            self._client, call, timeouts=self._timeouts, cancel=cancel, direct=self._direct
+        )
         _log.debug("request answered", extra={"method": method, "url": shown(url), "status": answer.status})
         return answer, generation
 

@@ -38,11 +38,15 @@ class PartBody:
     def __len__(self) -> int:
         return len(self.data)
 
+    def raise_if_stopped(self) -> None:
+        """Raise `InterruptedError`, or what says that it has to stop raises."""
+        if self._stopped():
+            raise InterruptedError("the upload was stopped")
+
     def pieces(self) -> Iterator[memoryview]:
         """All of it from its beginning, without a copy."""
         for at in range(0, len(self.data), _SLICE):
-            if self._stopped():
-                raise InterruptedError("the upload was stopped")
+            self.raise_if_stopped()
             piece = self.data[at : at + _SLICE]
             yield piece
             self.furthest = max(self.furthest, at + len(piece))
@@ -55,8 +59,7 @@ class PartBody:
 
     def read(self, size: int = -1, /) -> bytes:
         """At least the next 256 KiB, whatever a smaller size asks for: the client asks for 16 KiB at a time."""
-        if self._stopped():
-            raise InterruptedError("the upload was stopped")
+        self.raise_if_stopped()
         end = len(self.data) if size < 0 else self._at + max(size, _SLICE)
         piece = bytes(self.data[self._at : end])
         self._at += len(piece)
