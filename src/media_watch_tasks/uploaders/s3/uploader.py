@@ -204,7 +204,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         if media.size <= self._part_size:
             return self._from_memory(key, media, context)
         if media.size <= self._part_size * self._concurrency and self._budget.take(media.size, timeout=0):
-            memory = self._budget.lend(media.size)
+            memory = self._budget.lend(media.size + 1)
             try:
                 return self._from_memory(key, media, context, memory)
             finally:
