@@ -21,7 +21,7 @@ import httpcore2
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.http.heard import is_interim, without_interim
 
-__all__ = ["AttentiveBackend", "attending", "is_attended"]
+__all__ = ["AttentiveBackend", "AttentiveStream", "attending", "is_attended"]
 
 _SLICE = 0.25
 """Seconds after which a wait looks whether it is still wanted."""
@@ -60,7 +60,7 @@ def attending(cancel: CancelToken | None, answer_seconds: float | None) -> Itera
         _here.attention = None
 
 
-class _AttentiveStream(httpcore2.NetworkStream):
+class AttentiveStream(httpcore2.NetworkStream):
     def __init__(self, inner: httpcore2.NetworkStream) -> None:
         self._inner = inner
         self._early = b""
@@ -125,7 +125,7 @@ class _AttentiveStream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        return _AttentiveStream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+        return AttentiveStream(self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the signature of httpcore2
         if info == "is_readable" and (self._early or self._ended):
@@ -181,9 +181,9 @@ class AttentiveBackend(httpcore2.NetworkBackend):
         stream = self._inner.connect_tcp(
             host, port, timeout=timeout, local_address=local_address, socket_options=socket_options
         )
-        return _AttentiveStream(stream)
+        return AttentiveStream(stream)
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore2.NetworkStream:
-        return _AttentiveStream(self._inner.connect_unix_socket(path, timeout=timeout, socket_options=socket_options))
+        return AttentiveStream(self._inner.connect_unix_socket(path, timeout=timeout, socket_options=socket_options))

@@ -16,7 +16,7 @@ from media_watch_tasks.http.answers import Answer
 from media_watch_tasks.http.authentication import BasicAuth, HttpAuth, SingleFlightAuth, as_auth, asked
 from media_watch_tasks.http.bodies import Body
 from media_watch_tasks.http.classification import error_for
-from media_watch_tasks.http.origins import origin_of, same_origin, shown, split_url
+from media_watch_tasks.http.origins import origin_of, shown, split_url
 from media_watch_tasks.http.timeouts import HttpTimeouts
 
 __all__ = ["DONE", "BytesBody", "Headers", "HttpSession", "new_client"]
@@ -121,7 +121,7 @@ class HttpSession:
         if isinstance(headers, Mapping):
             _checked(headers)
         self.clock = clock or SystemClock()
-        self._origin = bare
+        self._origin = origin_of(bare)
         self._auth = None if chosen is None else SingleFlightAuth(chosen, clock=self.clock)
         self._headers = headers
         self._timeouts = timeouts or HttpTimeouts()
@@ -167,7 +167,7 @@ class HttpSession:
         if json is not None:
             body = dumps(json).encode()
         sent = BytesBody(body) if isinstance(body, bytes) else body
-        own = authenticated and same_origin(url, self._origin)
+        own = authenticated and self._is_own(url)
         given = headers or {}
         basic = _BASE if json is None else _BASE | {"Content-Type": "application/json"}
 
@@ -204,7 +204,10 @@ class HttpSession:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<HttpSession {'://'.join(map(str, origin_of(self._origin)[:2]))}>"
+        return f"<HttpSession {'://'.join(self._origin[:2])}>"
+
+    def _is_own(self, url: str) -> bool:
+        return origin_of(url) == self._origin
 
     def _send(
         self,

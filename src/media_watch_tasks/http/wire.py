@@ -66,7 +66,7 @@ class Outgoing:
     length: int = 0
     """Bytes of the body."""
     pieces: Iterator[bytes | memoryview] = attrs.field(factory=lambda: iter(()))
-    """The body; a piece may change once the next one is asked for. What it raises is raised, and the connection ends."""
+    """The body; a piece is good until the next one is asked for. What it raises is raised; the connection ends then."""
     is_head: bool = False
     """The method is HEAD, whose answers have no body."""
     ask_first: bool = False

@@ -42,13 +42,17 @@ class PassingFile:
 
     def read(self, begin: int, end: int) -> Iterator[memoryview]:
         """The bytes from `begin` to `end`. Raises as `exactly` does, and what the source or the context raises."""
-        for piece in exactly(self._at(begin), self._media, begin, end):
-            known = self._hashed - self._position
-            if 0 <= known < len(piece):
-                self._digest.update(piece[known:])
-                self._hashed += len(piece) - known
-            self._position += len(piece)
-            yield piece
+        try:
+            for piece in exactly(self._at(begin), self._media, begin, end):
+                known = self._hashed - self._position
+                if 0 <= known < len(piece):
+                    self._digest.update(piece[known:])
+                    self._hashed += len(piece) - known
+                self._position += len(piece)
+                yield piece
+        except Exception:
+            self._close_stream()  # which may have given a part of a piece
+            raise
 
     def close(self) -> None:
         """Close the stream, and end the hashing. May be called again."""
