@@ -35,7 +35,7 @@ def moves_before_it_was_confirmed(patch: pytest.MonkeyPatch) -> None:
 
     def sent(self: WebdavUploader, place: str, media: Any, context: Any) -> Any:
         receipt = right(self, place, media, context)
-        self._move(place, self._template.render(media.asset, context.key), media, context)
+        self._move(place, self._template.render(media.asset, context.key), media, context, overwrites=False)
         return receipt
 
     patch.setattr(WebdavUploader, "_sent", sent)
@@ -45,10 +45,10 @@ def moves_before_it_was_confirmed(patch: pytest.MonkeyPatch) -> None:
 def right_once(move: Any) -> Any:
     done: list[str] = []
 
-    def once(self: WebdavUploader, place: str, *rest: Any) -> None:
+    def once(self: WebdavUploader, place: str, *rest: Any, **named: Any) -> None:
         if place not in done:
             done.append(place)
-            move(self, place, *rest)
+            move(self, place, *rest, **named)
 
     return once
 
