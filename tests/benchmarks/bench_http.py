@@ -252,9 +252,7 @@ def measure_far(work: Path, source: Path, round_trip_ms: float) -> None:
     files = sorted(source.iterdir())
     expected = sum(path.stat().st_size for path in files)
     print(f"\n### WebDAV, far away: {len(files)} files of {SMALL >> 10} KiB, round trip {round_trip_ms:g} ms\n")
-    print(
-        "| at once | HttpUploader, s | WebdavUploader, s | curl -T --parallel, s | rclone copy, s | rclone, times ours |"
-    )
+    print("| at once | HttpUploader, s | WebdavUploader, s | curl --parallel, s | rclone, s | rclone, times ours |")
     print("|---|---|---|---|---|---|")
     with webdav(target) as near, far(near, round_trip_ms) as url:
         for number in (THREADS, 16, 32):

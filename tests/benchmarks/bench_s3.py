@@ -8,7 +8,7 @@ and with `http.client`, which neither signs nor hashes: the least that a program
 the processor time of the client, its child processes included. What it takes to make a client of boto3 is part of our
 rows and of that of `upload_file`, as the start of its process is part of rclone's; it is shown by itself.
 
-The last table is small files over a line with a round trip of 10 ms (`bench_smb_proxy.py`, `--far-ms`), where it matters
+The last table is small files over a line with a round trip of 10 ms (`bench_smb_proxy.py`), where it matters
 how many requests a file takes and how many are under way at once: with equal numbers, and with the defaults of both.
 """
 

@@ -14,7 +14,7 @@ from tests.uploaders.fault_server import FaultServer
 from tests.uploaders.scripted_server import ScriptedServer
 
 from media_watch_tasks.cancellation import CancelReason, CancelToken
-from media_watch_tasks.errors import OperationCancelled, TransientError
+from media_watch_tasks.errors import ConfigurationError, OperationCancelled, TransientError
 from media_watch_tasks.http import Answer, HttpSession, HttpTimeouts, new_client
 from media_watch_tasks.http.direct import DirectRequests
 from media_watch_tasks.http.heard import Heard
@@ -282,6 +282,25 @@ def test_the_line_says_what_httpx2_would_say(path: str, method: str) -> None:
             port = server.url.rpartition(":")[2]
             said.append((first.encode(), {name: value.replace(port, "PORT") for name, value in found.items()}))
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-A": value} for value in ("a\r\nX-B: c", "a\n", " a", "a ", "\ta", "\x7f", "\x00", "ü", "\u2028", 7)]
+    + [{name: "a"} for name in ("X A", "X:", "", "X\r\nY", "Ü")],
+)
+def test_a_header_that_would_become_another_is_refused(headers: dict[str, Any]) -> None:
+    with ScriptedServer([]) as server, session_for(server) as session:
+        with pytest.raises(ConfigurationError):
+            session.request("PUT", f"{server.url}/x", headers=headers, body=b"footage")
+        assert (server.connections, server.requests) == (0, [])
+
+
+@pytest.mark.parametrize("value", ["", "a", "a  b", "a\tb", "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~"])
+def test_a_value_that_can_be_sent_arrives_as_it_is(value: str) -> None:
+    with ScriptedServer([FINE]) as server, session_for(server) as session:
+        session.request("PUT", f"{server.url}/x", headers={"X-A": value}, body=b"footage")
+        assert b"\r\nX-A: %s\r\n" % value.encode() in server.requests[0]
 
 
 def test_an_unusual_url_is_left_to_httpx2(direct: list[bool]) -> None:
