@@ -9,12 +9,14 @@ import pytest
 from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.errors import TransientError
+from media_watch_tasks.uploaders.http import webdav
 from media_watch_tasks.uploaders.http.folders import RemoteFolders
 from media_watch_tasks.uploaders.http.stored import StoredObjects
 from media_watch_tasks.uploaders.http.uploader import HttpUploader
 from media_watch_tasks.uploaders.http.webdav import WebdavUploader
 
 FAULTS = "tests/uploaders/test_uploaders_webdav_faults.py::"
+TRIPS = "tests/uploaders/test_uploaders_round_trips.py::"
 REAL = "tests/uploaders/test_uploaders_webdav_contract.py::TestWebdavUploader::"
 MUTANTS = Mutants()
 killed_by = MUTANTS.killed_by
@@ -107,6 +109,11 @@ def looks_only_after_everything_was_sent(patch: pytest.MonkeyPatch) -> None:
         return None if len(sent) == 1 else right(self, *arguments, **named)
 
     patch.setattr(StoredObjects, "look", look)
+
+
+@killed_by(TRIPS + "test_where_a_large_file_goes_is_looked_at_before_it_is_sent_and_before_it_is_moved")
+def takes_a_large_file_for_a_small_one(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(webdav, "CHUNK", 1 << 40)
 
 
 @MUTANTS.each()

@@ -6,6 +6,7 @@ import contextlib
 import random
 import select
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -15,7 +16,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from tests.uploaders.certificates import write_certificate
 
-from media_watch_tasks.errors import MediaWatchError, TransientError
+from media_watch_tasks.cancellation import CancelReason, CancelToken
+from media_watch_tasks.errors import MediaWatchError, OperationCancelled, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.testing.fakes import FakeContext, FakeResolver, FakeTree
 from media_watch_tasks.testing.s3 import S3Fault, StrictS3
@@ -222,6 +224,27 @@ def test_a_redirect_is_left_to_botocore_from_then_on(s3: StrictS3, client_for: M
     upload(uploader, media_of(tree, "one.mov", SMALL))
     upload(uploader, media_of(tree, "two.mov", SMALL))
     assert of(s3, "PutObject") == [False, True, True]
+
+
+@pytest.mark.parametrize("size", [200_000, 3 * MIB], ids=["small", "asked first"])
+def test_a_cancelled_upload_waits_for_no_answer(
+    s3: StrictS3, client_for: MakeClient, tree: FakeTree, size: int
+) -> None:
+    token, released = CancelToken(), threading.Event()
+
+    def hang() -> None:
+        token.cancel(CancelReason.USER)
+        assert released.wait(20), "it waited for the server"
+
+    s3.fail(S3Fault("PutObject", calls=hang))
+    uploader = S3Uploader("media", client=client_for(s3, read_timeout=15))
+    try:
+        with pytest.raises((OperationCancelled, MediaWatchError)) as caught:
+            upload(uploader, media_of(tree, "clip.mov", b"x" * size), cancel=token)
+        assert type(caught.value) is OperationCancelled
+        assert s3.objects == {}
+    finally:
+        released.set()
 
 
 def test_credentials_that_change_are_used_at_once(s3: StrictS3, client_for: MakeClient, tree: FakeTree) -> None:
