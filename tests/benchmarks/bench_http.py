@@ -38,6 +38,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.benchmarks.bench_smb_server import Distance
 from tests.uploaders.tus.real_server import running
 
 from media_watch_tasks.abc import Uploader
@@ -233,19 +234,6 @@ def measure_webdav(work: Path, sources: dict[str, Path], rounds: int) -> None:
             table(f"WebDAV: {title}", methods, target, expected, rounds)
 
 
-@contextlib.contextmanager
-def far(url: str, round_trip_ms: float) -> Iterator[str]:
-    """The same server at the other end of a line with that round trip."""
-    proxy, port = str(Path(__file__).with_name("bench_smb_proxy.py")), url.rpartition(":")[2]
-    command = [sys.executable, proxy, port, str(round_trip_ms)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.terminate()
-
-
 def measure_far(work: Path, source: Path, round_trip_ms: float) -> None:
     target = work / "far"
     target.mkdir()
@@ -254,7 +242,8 @@ def measure_far(work: Path, source: Path, round_trip_ms: float) -> None:
     print(f"\n### WebDAV, far away: {len(files)} files of {SMALL >> 10} KiB, round trip {round_trip_ms:g} ms\n")
     print("| at once | HttpUploader, s | WebdavUploader, s | curl --parallel, s | rclone, s | rclone, times ours |")
     print("|---|---|---|---|---|---|")
-    with webdav(target) as near, far(near, round_trip_ms) as url:
+    with webdav(target) as near, Distance(int(near.rpartition(":")[2]), round_trip_ms) as line:
+        url = f"http://127.0.0.1:{line.port}"
         for number in (THREADS, 16, 32):
             rclone = (
                 program("rclone"), "copy", "--config", os.devnull, "--webdav-url", url, "--webdav-vendor", "other",

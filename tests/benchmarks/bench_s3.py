@@ -40,6 +40,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benchmarks.bench_smb_server import Distance
+
 from media_watch_tasks import SqliteStores, TaskManager, TaskManagerOptions
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.local import LocalMediaResolver, LocalMediaScanner
@@ -274,19 +278,6 @@ def compare(title: str, source: Path, *, server: str, rounds: int) -> None:
         print(f"| {name} | {seconds:.2f} | {rates} | {busy:.2f} |", flush=True)
 
 
-@contextmanager
-def far(url: str, round_trip_ms: float) -> Iterator[str]:
-    """The same server at the other end of a line with that round trip."""
-    proxy, port = str(Path(__file__).with_name("bench_smb_proxy.py")), url.rpartition(":")[2]
-    command = [sys.executable, proxy, port, str(round_trip_ms)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.terminate()
-
-
 def compare_far(source: Path, *, round_trip_ms: float) -> None:
     """Ours and rclone in turn, once each: the line, and not the machine, is what takes the time."""
     count = sum(path.is_file() for path in source.rglob("*"))
@@ -297,9 +288,9 @@ def compare_far(source: Path, *, round_trip_ms: float) -> None:
     for number in (WORKERS, 16, 32, None):
         took: list[tuple[float, float]] = []
         for deliver in (functools.partial(ours, workers=number), functools.partial(rclone_copy, transfers=number)):
-            with quick_server(source) as near, far(near, round_trip_ms) as url:
+            with quick_server(source) as near, Distance(int(near.rpartition(":")[2]), round_trip_ms) as line:
                 began, before = time.perf_counter(), processor_seconds()
-                deliver(url, source, "bench")
+                deliver(f"http://127.0.0.1:{line.port}", source, "bench")
                 took.append((time.perf_counter() - began, processor_seconds() - before))
         (seconds, busy), (theirs, their_busy) = took
         at_once = "the defaults of both" if number is None else number

@@ -24,8 +24,8 @@ from media_watch_tasks.http.bodies import Body
 from media_watch_tasks.http.direct import DirectRequests, Way
 from media_watch_tasks.http.heard import GarbledError, Heard
 from media_watch_tasks.http.origins import shown
+from media_watch_tasks.http.outgoing import LateError, LostError, StallError, WireError
 from media_watch_tasks.http.timeouts import HttpTimeouts
-from media_watch_tasks.http.wire import LateError, LostError, StallError, WireError
 from media_watch_tasks.http.wires import ConnectError
 
 __all__ = ["Call", "check_client", "direct_requests", "new_client", "perform"]

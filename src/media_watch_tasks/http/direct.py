@@ -12,8 +12,8 @@ import attrs
 
 from media_watch_tasks.http.bodies import Body
 from media_watch_tasks.http.heard import Heard
+from media_watch_tasks.http.outgoing import Outgoing
 from media_watch_tasks.http.timeouts import HttpTimeouts
-from media_watch_tasks.http.wire import Outgoing
 from media_watch_tasks.http.wires import Wires
 
 __all__ = ["DirectRequests", "Way"]

@@ -11,13 +11,11 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
-
-import attrs
 
 from media_watch_tasks.http.heard import GarbledError, Head, Heard, is_interim, parse_head, without_interim
+from media_watch_tasks.http.outgoing import LateError, LostError, Outgoing, StallError
 
-__all__ = ["LateError", "LostError", "Outgoing", "StallError", "Wire", "WireError"]
+__all__ = ["Wire"]
 
 _SLICE = 0.25
 """Seconds after which a wait looks whether it is still wanted."""
@@ -28,55 +26,12 @@ _LARGEST_BODY = 1 << 20
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
 
 
-class WireError(Exception):
-    """The request was not answered."""
-
-
-class StallError(WireError):
-    """The other side takes nothing."""
-
-
-class LateError(WireError):
-    """No whole answer came in time."""
-
-
-class LostError(WireError):
-    """The connection ended before the answer did."""
-
-    def __init__(self, text: str, *, sending: bool) -> None:
-        super().__init__(text)
-        self.sending = sending
-        """Not everything had been sent: the other side may have said why, which got lost with the connection."""
-
-
 class _BrokenError(Exception):
     """The connection broke while something was written."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__()
         self.reason = reason
-
-
-@attrs.frozen(kw_only=True)
-class Outgoing:
-    """A request."""
-
-    head: bytes
-    """Everything before the body, with its length."""
-    length: int = 0
-    """Bytes of the body."""
-    pieces: Iterator[bytes | memoryview] = attrs.field(factory=lambda: iter(()))
-    """The body; a piece is good until the next one is asked for. What it raises is raised; the connection ends then."""
-    is_head: bool = False
-    """The method is HEAD, whose answers have no body."""
-    ask_first: bool = False
-    """The head says `Expect: 100-continue`: a refusal is heard before the body is sent."""
-    stall_seconds: float
-    """The longest time in which the other side takes not one byte."""
-    answer_seconds: float
-    """From the last byte sent until the whole answer is there."""
-    wanted: Callable[[], object]
-    """Called at least four times a second; raises where nobody waits any more."""
 
 
 class Wire:
@@ -237,8 +192,6 @@ class Wire:
     def _readable(self) -> bool:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return True
-        if not hasattr(select, "poll"):
-            return bool(select.select([self._sock], [], [], 0)[0])
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(0))

@@ -11,7 +11,8 @@ import weakref
 import attrs
 
 from media_watch_tasks.http.heard import Heard
-from media_watch_tasks.http.wire import Outgoing, Wire, WireError
+from media_watch_tasks.http.outgoing import Outgoing, WireError
+from media_watch_tasks.http.wire import Wire
 
 __all__ = ["ConnectError", "TlsError", "Wires"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from media_watch_tasks.http.heard import GarbledError, Heard
-from media_watch_tasks.http.wire import LateError, LostError, Outgoing, StallError
+from media_watch_tasks.http.outgoing import LateError, LostError, Outgoing, StallError
 from media_watch_tasks.http.wires import ConnectError, TlsError, Wires
 from media_watch_tasks.uploaders.s3._boto3 import exceptions
 
