@@ -93,7 +93,7 @@ def plain_client(url: str) -> Any:
 
 def ours(url: str, source: Path, bucket: str, *, workers: int | None = WORKERS) -> None:
     """`workers` None: as many as the manager has by default."""
-    chosen = {} if workers is None else {"workers": workers}
+    chosen: dict[str, Any] = {} if workers is None else {"workers": workers}
     with tempfile.TemporaryDirectory() as state, SqliteStores(Path(state, "watch.db")) as stores, TaskManager(
         media_scanner=LocalMediaScanner(source), media_resolver=LocalMediaResolver(source),
         media_state_store=stores.media_state, task_store=stores.tasks,

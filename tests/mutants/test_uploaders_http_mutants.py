@@ -44,7 +44,7 @@ killed_by = MUTANTS.killed_by
 
 @killed_by(PUT + "test_nothing_is_visible_before_the_lease_is_confirmed")
 def never_confirms(patch: pytest.MonkeyPatch) -> None:
-    def everything(self: MediaBody) -> Iterator[bytes]:
+    def everything(self: MediaBody) -> Iterator[bytes | memoryview]:
         yield from self._read() if self._kept is None else [self._kept]
         self._complete = True
 
@@ -209,7 +209,7 @@ def blames_the_server_for_the_source(patch: pytest.MonkeyPatch) -> None:
 def hashes_twice_what_is_sent_twice(patch: pytest.MonkeyPatch) -> None:
     right = PassingFile.read
 
-    def read(self: PassingFile, begin: int, end: int) -> Iterator[bytes]:
+    def read(self: PassingFile, begin: int, end: int) -> Iterator[memoryview]:
         for piece in right(self, begin, end):
             if begin < self._hashed - len(piece):
                 self._digest.update(piece)

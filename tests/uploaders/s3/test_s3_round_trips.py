@@ -67,7 +67,7 @@ def test_an_earlier_version_that_is_no_longer_there_is_looked_for(
 
 def test_a_file_in_parts_takes_a_look_a_beginning_an_end_and_its_parts(s3: StrictS3, client_for: MakeClient) -> None:
     tree = FakeTree("s3:source")
-    how = {"part_size": 5 * MIB, "multipart_threshold": 8 * MIB, "concurrency": 1}
+    how: dict[str, Any] = {"part_size": 5 * MIB, "multipart_threshold": 8 * MIB, "concurrency": 1}
     with S3Uploader("media", client=client_for(s3), **how) as uploader:
         upload(uploader, media_of(tree, b"x" * (11 * MIB)))
     assert [request.operation for request in s3.requests] == [
