@@ -300,7 +300,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--files", type=int, default=1_000)
     parser.add_argument("--large", type=int, default=1_024, help="MiB of the large file")
-    parser.add_argument("--only", default="webdav,tus,far")
+    parser.add_argument("--only", default="webdav,tus", help="of webdav, tus and far; far by itself takes two minutes")
     parser.add_argument("--far-ms", type=float, default=10)
     options = parser.parse_args()
     only = options.only.split(",")
