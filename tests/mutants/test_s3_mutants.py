@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
 import pytest
 from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.errors import OperationCancelled
+from media_watch_tasks.http.wire import Wire
 from media_watch_tasks.manager.attempt import Attempt
 from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.spool.folder import SpoolFolder
 from media_watch_tasks.spool.pending import PendingStore
 from media_watch_tasks.uploaders import PresignedUploader, S3Uploader
-from media_watch_tasks.uploaders.s3 import _direct, _learning, _line, standing
+from media_watch_tasks.uploaders.s3 import _direct, _learning, standing
+from media_watch_tasks.uploaders.s3 import uploader as s3_uploader
 from media_watch_tasks.uploaders.s3._bucket import Bucket
 from media_watch_tasks.uploaders.s3._direct import Direct
+from media_watch_tasks.uploaders.s3._line import Line
 from media_watch_tasks.uploaders.s3._multipart import MultipartUpload
 from media_watch_tasks.uploaders.s3.standing import Standing
 
@@ -25,6 +29,7 @@ SETTINGS = "tests/uploaders/s3/test_s3_settings.py::"
 CONTRACT = "tests/uploaders/s3/test_s3_contract.py::TestS3Strict::"
 SPOOL = "tests/uploaders/s3/test_spool_manager.py::"
 DIRECT = "tests/uploaders/s3/test_s3_direct.py::"
+TRIPS = "tests/uploaders/s3/test_s3_round_trips.py::"
 STORE = "tests/uploaders/s3/test_spool_store.py::"
 PRESIGNED = "tests/uploaders/s3/test_presigned.py::"
 MUTANTS = Mutants()
@@ -133,8 +138,29 @@ def learns_from_one_request(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(DIRECT + "test_a_connection_that_was_closed_meanwhile_is_no_failure")
 def takes_any_connection_that_is_left(patch: pytest.MonkeyPatch) -> None:
-    right = _line._Connection.readable
-    patch.setattr(_line._Connection, "readable", lambda self, seconds: seconds > 0 and right(self, seconds))
+    patch.setattr(Wire, "is_over", False)
+
+
+@killed_by(DIRECT + "test_a_cancelled_upload_waits_for_no_answer[small]")
+def waits_for_the_answer_whatever_happens(patch: pytest.MonkeyPatch) -> None:
+    right = Line.exchange
+    patch.setattr(Line, "exchange", lambda *args, **named: right(*args, **{**named, "wanted": lambda: None}))
+
+
+@killed_by(TRIPS + "test_a_newer_version_is_one_request_too")
+def always_looks_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(s3_uploader, "_unseen_condition", lambda *_: {"IfNoneMatch": "*"})
+
+
+@killed_by(TRIPS + "test_an_object_that_another_asset_counts_on_is_looked_at_before_it_is_replaced")
+def takes_any_receipt_for_one_of_its_own(patch: pytest.MonkeyPatch) -> None:
+    right = s3_uploader._unseen_condition
+
+    def condition(bucket: str, key: str, context: Any) -> Mapping[str, str]:
+        context._previous = attrs.evolve(context.previous, deduplicated=False) if context.previous else None
+        return right(bucket, key, context)
+
+    patch.setattr(s3_uploader, "_unseen_condition", condition)
 
 
 @killed_by(DIRECT + "test_what_cuts_a_small_file_off_is_asked_for_again")

@@ -10,11 +10,14 @@ import pytest
 from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.errors import MediaWatchError, PermanentError, TransientError
-from media_watch_tasks.http import _httpx2, authentication, bodies, classification, retry_after, session
+from media_watch_tasks.http import _attentive, _httpx2, authentication, bodies, classification, retry_after, session
 from media_watch_tasks.http.answers import Answer
 from media_watch_tasks.http.authentication import SingleFlightAuth
 from media_watch_tasks.http.bodies import MediaBody
+from media_watch_tasks.http.direct import DirectRequests, Way
+from media_watch_tasks.http.heard import Head
 from media_watch_tasks.http.passing_hash import PassingHash
+from media_watch_tasks.http.wire import Wire
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.uploaders.http import uploader as http_uploader
 from media_watch_tasks.uploaders.http.stored import StoredObjects
@@ -33,6 +36,7 @@ REQUESTS = "tests/uploaders/test_uploaders_http_requests.py::"
 AUTH = "tests/uploaders/test_uploaders_http_auth.py::"
 SECRETS = "tests/uploaders/test_uploaders_http_secrets.py::"
 TUS = "tests/uploaders/test_uploaders_tus_faults.py::"
+WIRE = "tests/uploaders/test_uploaders_http_wire.py::"
 WRAPPERS = "tests/uploaders/test_uploaders_wrappers.py::"
 MUTANTS = Mutants()
 killed_by = MUTANTS.killed_by
@@ -40,7 +44,7 @@ killed_by = MUTANTS.killed_by
 
 @killed_by(PUT + "test_nothing_is_visible_before_the_lease_is_confirmed")
 def never_confirms(patch: pytest.MonkeyPatch) -> None:
-    def everything(self: MediaBody) -> Iterator[bytes]:
+    def everything(self: MediaBody) -> Iterator[bytes | memoryview]:
         yield from self._read() if self._kept is None else [self._kept]
         self._complete = True
 
@@ -118,7 +122,7 @@ def every_thread_asks(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(AUTH + "test_credentials_go_to_their_own_origin_alone")
 def sends_credentials_anywhere(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(session, "same_origin", lambda *_: True)
+    patch.setattr(session.HttpSession, "_is_own", lambda *_: True)
 
 
 @killed_by(SECRETS + "test_http_keeps_every_secret[500]")
@@ -130,6 +134,7 @@ def shows_the_query(patch: pytest.MonkeyPatch) -> None:
 def lets_the_client_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_httpx2, "_install_quiet", lambda: None)
     patch.setattr(_httpx2._Quiet, "filter", lambda *_: True)
+    patch.setattr(_httpx2, "direct_requests", lambda _: None)
 
 
 @killed_by(SECRETS + "test_a_failing_hook_says_nothing")
@@ -146,13 +151,27 @@ def repeats_what_a_hook_said(patch: pytest.MonkeyPatch) -> None:
 
 @killed_by(HTTP + "test_an_early_answer_ends_the_sending")
 def does_not_listen_while_it_sends(patch: pytest.MonkeyPatch) -> None:
-    right = _httpx2.new_client
+    patch.setattr(Wire, "_answered", lambda *_: False)
 
-    def deaf(**settings: Any) -> Any:
-        patch.setattr(_httpx2._AttentiveStream, "_answered", lambda *_: False)
-        return right(**settings)
 
-    patch.setattr(_httpx2, "new_client", deaf)
+@killed_by(HTTP + "test_an_early_answer_ends_the_sending[httpx2-413]")
+def does_not_listen_while_httpx2_sends(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_attentive.AttentiveStream, "_answered", lambda *_: False)
+
+
+@killed_by(WIRE + "test_a_connection_that_ends_with_its_answer_is_not_used_again")
+def keeps_every_connection(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Head, "keeps", True)
+
+
+@killed_by(WIRE + "test_a_body_of_another_length_than_it_announced_never_counts[pieces1]")
+def sends_whatever_a_body_gives(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Wire, "_left", staticmethod(lambda left, piece, _: left - len(piece)))
+
+
+@killed_by(WIRE + "test_a_proxy_of_the_environment_is_used")
+def goes_past_the_proxy(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_httpx2, "direct_requests", lambda _: DirectRequests(lambda _: Way(None)))
 
 
 @killed_by(TUS + "test_a_restarted_process_goes_on_where_it_was")
@@ -190,7 +209,7 @@ def blames_the_server_for_the_source(patch: pytest.MonkeyPatch) -> None:
 def hashes_twice_what_is_sent_twice(patch: pytest.MonkeyPatch) -> None:
     right = PassingFile.read
 
-    def read(self: PassingFile, begin: int, end: int) -> Iterator[bytes]:
+    def read(self: PassingFile, begin: int, end: int) -> Iterator[memoryview]:
         for piece in right(self, begin, end):
             if begin < self._hashed - len(piece):
                 self._digest.update(piece)

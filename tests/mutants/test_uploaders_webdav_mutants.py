@@ -9,12 +9,14 @@ import pytest
 from tests.mutants.registered import Mutant, Mutants
 
 from media_watch_tasks.errors import TransientError
+from media_watch_tasks.uploaders.http import webdav
 from media_watch_tasks.uploaders.http.folders import RemoteFolders
 from media_watch_tasks.uploaders.http.stored import StoredObjects
 from media_watch_tasks.uploaders.http.uploader import HttpUploader
 from media_watch_tasks.uploaders.http.webdav import WebdavUploader
 
 FAULTS = "tests/uploaders/test_uploaders_webdav_faults.py::"
+TRIPS = "tests/uploaders/test_uploaders_round_trips.py::"
 REAL = "tests/uploaders/test_uploaders_webdav_contract.py::TestWebdavUploader::"
 MUTANTS = Mutants()
 killed_by = MUTANTS.killed_by
@@ -35,7 +37,7 @@ def moves_before_it_was_confirmed(patch: pytest.MonkeyPatch) -> None:
 
     def sent(self: WebdavUploader, place: str, media: Any, context: Any) -> Any:
         receipt = right(self, place, media, context)
-        self._move(place, self._template.render(media.asset, context.key), media, context)
+        self._move(place, self._template.render(media.asset, context.key), media, context, overwrites=False)
         return receipt
 
     patch.setattr(WebdavUploader, "_sent", sent)
@@ -45,10 +47,10 @@ def moves_before_it_was_confirmed(patch: pytest.MonkeyPatch) -> None:
 def right_once(move: Any) -> Any:
     done: list[str] = []
 
-    def once(self: WebdavUploader, place: str, *rest: Any) -> None:
+    def once(self: WebdavUploader, place: str, *rest: Any, **named: Any) -> None:
         if place not in done:
             done.append(place)
-            move(self, place, *rest)
+            move(self, place, *rest, **named)
 
     return once
 
@@ -107,6 +109,11 @@ def looks_only_after_everything_was_sent(patch: pytest.MonkeyPatch) -> None:
         return None if len(sent) == 1 else right(self, *arguments, **named)
 
     patch.setattr(StoredObjects, "look", look)
+
+
+@killed_by(TRIPS + "test_where_a_large_file_goes_is_looked_at_before_it_is_sent_and_before_it_is_moved")
+def takes_a_large_file_for_a_small_one(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(webdav, "CHUNK", 1 << 40)
 
 
 @MUTANTS.each()

@@ -33,7 +33,14 @@ from media_watch_tasks.errors import (
     RateLimited,
     TransientError,
 )
+from media_watch_tasks.http import new_client
 from media_watch_tasks.uploaders import HttpUploader
+
+
+@pytest.fixture(params=["direct", "httpx2"])
+def way(request: pytest.FixtureRequest, rig: Any) -> dict[str, Any]:
+    """Settings of an uploader: past httpx2, or through it."""
+    return {} if request.param == "direct" else {"client": rig.stack.enter_context(new_client())}
 
 
 def _uploader(server: FaultServer, rig: Any, **settings: Any) -> HttpUploader:
@@ -63,21 +70,28 @@ ANSWERS: list[tuple[Trouble, type[MediaWatchError], str, int]] = [
 
 @pytest.mark.parametrize(("trouble", "error", "state", "attempts"), ANSWERS, ids=case)
 def test_an_answer_means_what_is_to_be_done(  # noqa: PLR0917 - pytest gives parameters by name
-    rig: Any, payload: bytes, trouble: Trouble, error: type[MediaWatchError], state: str, attempts: int
+    rig: Any,
+    way: dict[str, Any],
+    payload: bytes,
+    trouble: Trouble,
+    error: type[MediaWatchError],
+    state: str,
+    attempts: int,
 ) -> None:
     with FaultServer([trouble, trouble]) as server:
         # What is cut off has to be more than the line holds.
         data = b"footage" if trouble.after is None else payload
-        assert_answer_means(rig, server, _uploader(server, rig), data, error=error, state=state, attempts=attempts)
+        uploader = _uploader(server, rig, **way)
+        assert_answer_means(rig, server, uploader, data, error=error, state=state, attempts=attempts)
 
 
 @pytest.mark.parametrize("status", [401, 413])
-def test_an_early_answer_ends_the_sending(rig: Any, payload: bytes, status: int) -> None:
+def test_an_early_answer_ends_the_sending(rig: Any, way: dict[str, Any], payload: bytes, status: int) -> None:
     with FaultServer([Trouble(status=status, after=100_000)]) as server:
         media = rig.media("clip.mov", payload)
         context = rig.context(media)
         with pytest.raises(MediaWatchError):
-            _uploader(server, rig).upload(media, context)
+            _uploader(server, rig, **way).upload(media, context)
         assert context.bytes_read < len(payload)
         assert context.confirmations == 0
 
@@ -140,9 +154,9 @@ def test_a_rate_limit_pauses_the_destination_for_all_files(rig: Any) -> None:
         assert [(task.state, task.attempts) for task in tasks] == [("success", 1)] * 3
 
 
-def test_a_stall_while_sending_ends(rig: Any, payload: bytes) -> None:
+def test_a_stall_while_sending_ends(rig: Any, way: dict[str, Any], payload: bytes) -> None:
     with FaultServer([Trouble(silent=True, after=1 << 20)]) as server:
-        rig.watch(_uploader(server, rig, timeouts=SHORT))
+        rig.watch(_uploader(server, rig, timeouts=SHORT, **way))
         rig.tree.put("clip.mov", payload)
         (task,) = rig.run()
         assert (task.state, task.attempts) == ("failed", 1)
@@ -152,9 +166,9 @@ def test_a_stall_while_sending_ends(rig: Any, payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("trouble", [Trouble(silent=True), Trouble(drip=True)], ids=["silent", "drip"])
-def test_a_server_that_does_not_answer_in_time_is_left(rig: Any, trouble: Trouble) -> None:
+def test_a_server_that_does_not_answer_in_time_is_left(rig: Any, way: dict[str, Any], trouble: Trouble) -> None:
     with FaultServer([trouble]) as server:
-        rig.watch(_uploader(server, rig, timeouts=SHORT))
+        rig.watch(_uploader(server, rig, timeouts=SHORT, **way))
         rig.tree.put("clip.mov", b"footage")
         (task,) = rig.run()
         assert (task.state, task.attempts) == ("failed", 1)
@@ -223,9 +237,9 @@ def test_a_file_that_vanishes_while_it_is_sent_is_not_delivered(rig: Any, payloa
         assert (task.state, task.reason, server.bodies) == ("cancelled", "source_gone", [])
 
 
-def test_no_connection_pauses_the_destination(rig: Any) -> None:
+def test_no_connection_pauses_the_destination(rig: Any, way: dict[str, Any]) -> None:
     with FaultServer() as server:
-        uploader = _uploader(server, rig)
+        uploader = _uploader(server, rig, **way)
     media = rig.media("clip.mov", b"footage")
     with pytest.raises(DestinationOfflineError):
         uploader.upload(media, rig.context(media))
@@ -238,21 +252,21 @@ def test_no_connection_pauses_the_destination(rig: Any) -> None:
 @pytest.mark.parametrize(
     "trouble", [Trouble(silent=True, after=1 << 20), Trouble(silent=True)], ids=["while sending", "while waiting"]
 )
-def test_cancelling_ends_an_upload_that_hangs(rig: Any, payload: bytes, trouble: Trouble) -> None:
+def test_cancelling_ends_an_upload_that_hangs(rig: Any, way: dict[str, Any], payload: bytes, trouble: Trouble) -> None:
     token = CancelToken()
     hanging = Trouble(silent=True, after=trouble.after, calls=lambda: token.cancel(CancelReason.USER))
     with FaultServer([hanging]) as server:
         media = rig.media("clip.mov", payload)
         with pytest.raises(OperationCancelled) as caught:
-            _uploader(server, rig).upload(media, rig.context(media, cancel=token))
+            _uploader(server, rig, **way).upload(media, rig.context(media, cancel=token))
         assert caught.value.reason is CancelReason.USER
         assert rig.tree.open_streams == 0
         assert server.bodies == []
 
 
-def test_a_connection_that_the_server_closed_meanwhile_costs_nothing(rig: Any) -> None:
+def test_a_connection_that_the_server_closed_meanwhile_costs_nothing(rig: Any, way: dict[str, Any]) -> None:
     with FaultServer() as server:
-        uploader = _uploader(server, rig)
+        uploader = _uploader(server, rig, **way)
         for number in range(3):
             media = rig.media(f"{number}.mov", b"footage")
             uploader.upload(media, rig.context(media))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, TransientError
@@ -14,14 +15,17 @@ from media_watch_tasks.http.passing_hash import PassingHash
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage
 
-__all__ = ["CHUNK", "Body", "MediaBody", "MultipartBody", "exactly", "whole_file"]
+__all__ = ["CHUNK", "Body", "MediaBody", "MultipartBody", "exactly", "fill", "whole_file"]
 
 CHUNK = 1 << 20
 """Bytes that are read and sent at a time."""
 
 
 class Body(Protocol):
-    """Bytes of a known length. Every iteration gives them from the first one on, and nothing else."""
+    """Bytes of a known length. Every iteration gives them from the first one on, and nothing else.
+
+    What an iteration gives is good until the next piece is asked for: the memory may be used again.
+    """
 
     @property
     def length(self) -> int:
@@ -31,7 +35,7 @@ class Body(Protocol):
     def complete(self) -> bool:
         """True once the last iteration has had its last byte taken."""
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def __iter__(self) -> Iterator[bytes | memoryview]: ...
 
 
 class MediaBody:
@@ -49,12 +53,13 @@ class MediaBody:
     def __init__(self, media: ResolvedMedia, context: UploadContext, *, small: int = CHUNK) -> None:
         self._media = media
         self._context = context
-        self._kept: bytes | None = None
+        self._kept: bytes | memoryview | None = None
         self._complete = False
         self.sha256 = media.sha256
         """Hex; None until it is known: beforehand if the manager or a small size allows it, else once all was read."""
         if media.size <= min(small, CHUNK) and self.sha256 is None:
-            self._kept = b"".join(self._read())
+            # At most one piece, whose memory nobody uses again.
+            self._kept = next(iter(tuple(self._read())), b"")
             self.sha256 = hashlib.sha256(self._kept).hexdigest()
 
     @property
@@ -67,7 +72,7 @@ class MediaBody:
         """True once the last iteration has had its last byte taken."""
         return self._complete
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | memoryview]:
         """The bytes, from the first one on.
 
         Raises:
@@ -87,9 +92,10 @@ class MediaBody:
         # From here on the other side is at work: it takes in what it has got, and answers.
         self._context.progress(self.length, total=self.length, stage=Stage.FINALISE)
 
-    def _all_but_the_last(self) -> Generator[bytes, None, bytes]:
+    def _all_but_the_last(self) -> Generator[bytes | memoryview, None, bytes | memoryview]:
         """Yield the pieces but the last, which is returned once the hash is known and fits."""
-        held, left = b"", self.length
+        held: bytes | memoryview = b""
+        left = self.length
         with PassingHash() as digest:
             for part in self._read():
                 digest.update(part)
@@ -104,7 +110,7 @@ class MediaBody:
         self.sha256 = found
         return held
 
-    def _read(self) -> Iterator[bytes]:
+    def _read(self) -> Iterator[memoryview]:
         with closing(whole_file(self._media)) as stream:
             yield from exactly(self._context.watch(stream), self._media)
 
@@ -145,7 +151,7 @@ class MultipartBody:
         """True once the last iteration has had its last byte taken."""
         return self._complete
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | memoryview]:
         """The form. Its end leaves after the file's last piece: nothing is whole before the context has confirmed."""
         self._complete = False
         yield self._head
@@ -162,29 +168,58 @@ def whole_file(media: ResolvedMedia, offset: int = 0) -> BinaryIO:
         raise _unreadable(media, error) from error
 
 
-def exactly(stream: BinaryIO, media: ResolvedMedia, offset: int = 0, end: int | None = None) -> Iterator[bytes]:
+def exactly(stream: BinaryIO, media: ResolvedMedia, offset: int = 0, end: int | None = None) -> Iterator[memoryview]:
     """What a stream from `offset` holds up to `end`, by default that of the file, in pieces of at most `CHUNK` bytes.
 
+    The memory of a piece is used again for the next but one: new memory costs more than to read a file into it.
+
     Raises:
-        AssetChanged: the file ends earlier, or goes on behind the end that the asset names.
+        AssetChanged: the file ends earlier, or goes on behind the end that the asset names: before the last piece.
         TransientError: it cannot be read.
     """
     end = media.size if end is None else end
-    while offset < end:
-        part = _read(stream, min(CHUNK, end - offset), media)
-        if not part:
-            raise AssetChanged(f"{media.asset.display} ended after {offset} bytes, it had {media.size}")
-        offset += len(part)
-        yield part
-    if end == media.size and _read(stream, 1, media):
-        raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
+    memory = spare = memoryview(b"")  # while what is in one of them is sent, the next piece is read into the other
+    while True:
+        count = min(CHUNK, end - offset)
+        # One byte more than the rest shows that there is no more.
+        behind = int(offset + count == end == media.size)
+        memory, spare = spare, memory
+        if len(memory) < count + behind:
+            memory = memoryview(bytearray(count + 1))
+        part = fill(media, stream, memory[: count + behind])
+        if len(part) < count:
+            raise AssetChanged(f"{media.asset.display} ended after {offset + len(part)} bytes, it had {media.size}")
+        if len(part) > count:
+            raise AssetChanged(f"{media.asset.display} is longer than the {media.size} bytes it had")
+        offset += count
+        if count:
+            yield part
+        if offset >= end:
+            return
 
 
-def _read(stream: BinaryIO, count: int, media: ResolvedMedia) -> bytes:
-    try:
-        return stream.read(count)
-    except OSError as error:
-        raise _unreadable(media, error) from error
+def fill(media: ResolvedMedia, stream: BinaryIO, buffer: memoryview) -> memoryview:
+    """Read until the buffer is full or the stream ends; what was read.
+
+    Raises:
+        TransientError: the source has an input error.
+        anything else that the source or the context raises, unchanged.
+    """
+    filled = 0
+    while filled < len(buffer):
+        try:
+            if hasattr(stream, "readinto"):
+                count = cast("io.RawIOBase", stream).readinto(buffer[filled:]) or 0
+            else:
+                piece = stream.read(len(buffer) - filled)
+                count = len(piece)
+                buffer[filled : filled + count] = piece
+        except OSError as error:
+            raise _unreadable(media, error) from error
+        if not count:
+            break
+        filled += count
+    return buffer[:filled]
 
 
 def _unreadable(media: ResolvedMedia, error: OSError) -> TransientError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -9,6 +10,7 @@ from media_watch_tasks.errors import ConfigurationError
 
 __all__ = ["Origin", "SplitUrl", "absolute", "origin_of", "same_origin", "shown", "split_url"]
 
+_UNQUOTED = re.compile(r"[\x00- \x7f]")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -41,7 +43,7 @@ def origin_of(url: str) -> Origin:
         raise ConfigurationError("a URL cannot be read: its host or port is malformed") from None
     if scheme not in _PORTS or not host:
         raise ConfigurationError("a URL must begin with http:// or https:// and name a host")
-    if any(character <= " " or character == "\x7f" for character in url):
+    if _UNQUOTED.search(url):
         raise ConfigurationError("a URL must not hold spaces or control characters; quote them as %20 and so on")
     return Origin(scheme, host.lower(), port or _PORTS[scheme])
 

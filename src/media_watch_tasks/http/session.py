@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -16,7 +17,7 @@ from media_watch_tasks.http.answers import Answer
 from media_watch_tasks.http.authentication import BasicAuth, HttpAuth, SingleFlightAuth, as_auth, asked
 from media_watch_tasks.http.bodies import Body
 from media_watch_tasks.http.classification import error_for
-from media_watch_tasks.http.origins import origin_of, same_origin, shown, split_url
+from media_watch_tasks.http.origins import origin_of, shown, split_url
 from media_watch_tasks.http.timeouts import HttpTimeouts
 
 __all__ = ["DONE", "BytesBody", "Headers", "HttpSession", "new_client"]
@@ -121,12 +122,13 @@ class HttpSession:
         if isinstance(headers, Mapping):
             _checked(headers)
         self.clock = clock or SystemClock()
-        self._origin = bare
+        self._origin = origin_of(bare)
         self._auth = None if chosen is None else SingleFlightAuth(chosen, clock=self.clock)
         self._headers = headers
         self._timeouts = timeouts or HttpTimeouts()
         self._owns_client = client is None
         self._client = self._backend.new_client() if client is None else self._backend.check_client(client)
+        self._direct = self._backend.direct_requests(self._client) if client is None else None
 
     def request(
         self,
@@ -166,7 +168,7 @@ class HttpSession:
         if json is not None:
             body = dumps(json).encode()
         sent = BytesBody(body) if isinstance(body, bytes) else body
-        own = authenticated and same_origin(url, self._origin)
+        own = authenticated and self._is_own(url)
         given = headers or {}
         basic = _BASE if json is None else _BASE | {"Content-Type": "application/json"}
 
@@ -189,6 +191,8 @@ class HttpSession:
 
     def close(self) -> None:
         """Close the connections, unless the client is the application's. May be called again."""
+        if self._direct is not None:
+            self._direct.close()
         if self._owns_client:
             self._client.close()
 
@@ -201,7 +205,10 @@ class HttpSession:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<HttpSession {'://'.join(map(str, origin_of(self._origin)[:2]))}>"
+        return f"<HttpSession {'://'.join(self._origin[:2])}>"
+
+    def _is_own(self, url: str) -> bool:
+        return origin_of(url) == self._origin
 
     def _send(
         self,
@@ -228,7 +235,9 @@ class HttpSession:
         call = self._backend.Call(
             method=method, url=url, headers=merged, body=body, merge=own and not self._owns_client, sink=sink
         )
-        answer: Answer = self._backend.perform(self._client, call, timeouts=self._timeouts, cancel=cancel)
+        answer: Answer = self._backend.perform(
+            self._client, call, timeouts=self._timeouts, cancel=cancel, direct=self._direct
+        )
         _log.debug("request answered", extra={"method": method, "url": shown(url), "status": answer.status})
         return answer, generation
 
@@ -244,9 +253,20 @@ def _set(headers: dict[str, str], more: Mapping[str, str]) -> None:
 def _checked(headers: Mapping[str, str]) -> None:
     """Refuse what the client would refuse with a text that quotes the value, which may be a secret."""
     for name, value in headers.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str) or not _is_token(name):
             raise ConfigurationError("the name of a header holds characters that cannot be sent")
-        if not isinstance(value, str) or not value.isascii() or _FORBIDDEN_IN_VALUES.search(value):
+        if not isinstance(value, str) or not _is_sendable(value):
             raise ConfigurationError(
                 f"the value of the header {name} must be ASCII text without control characters or outer spaces"
             )
+
+
+@functools.lru_cache(256)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
+
+
+def _is_sendable(value: str) -> bool:
+    # Most values have nothing to be looked for, and to know that is five times as fast as to look.
+    usual = value.isascii() and value.isprintable() and value == value.strip(" ")
+    return usual or (value.isascii() and _FORBIDDEN_IN_VALUES.search(value) is None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import select
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import attrs
@@ -14,7 +16,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from tests.uploaders.certificates import write_certificate
 
-from media_watch_tasks.errors import MediaWatchError, TransientError
+from media_watch_tasks.cancellation import CancelReason, CancelToken
+from media_watch_tasks.errors import MediaWatchError, OperationCancelled, TransientError
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.testing.fakes import FakeContext, FakeResolver, FakeTree
 from media_watch_tasks.testing.s3 import S3Fault, StrictS3
@@ -167,9 +170,9 @@ def test_a_connection_that_was_closed_meanwhile_is_no_failure(
     uploader = S3Uploader("media", client=client_for(s3))
     upload(uploader, media_of(tree, "one.mov", SMALL))
     (line,) = uploader._bucket._way.direct._lines.values()
-    (connection,) = line._idle
+    (wire,) = line._wires._idle
     s3.close_connections()
-    assert connection.readable(20)
+    assert select.select([wire._sock], [], [], 20)[0]
     with contextlib.suppress(TransientError):
         upload(uploader, media_of(tree, "two.mov", SMALL))
     assert set(s3.objects) == {"one.mov", "two.mov"}
@@ -182,7 +185,7 @@ def test_connections_are_used_again(s3: StrictS3, client_for: MakeClient, tree: 
             upload(uploader, media_of(tree, f"{number}.mov", SMALL))
         assert s3.connections == 1
         (line,) = uploader._bucket._way.direct._lines.values()
-    assert not line._idle, "they stay open"
+    assert not line._wires._idle, "they stay open"
 
 
 @pytest.mark.parametrize("what", [{"status": 503, "code": "SlowDown"}, {"reset_at": 1_000}, {"lose_answer": True}])
@@ -204,10 +207,10 @@ def test_what_cuts_a_small_file_off_is_asked_for_again(
     cut_off = [SendingFailed("reset by peer")]
     right = Line.exchange
 
-    def exchange(line: Line, head: bytes, body: Iterable[memoryview], *, ask_first: bool) -> Any:
+    def exchange(line: Line, *args: Any, **named: Any) -> Any:
         if cut_off:
             raise cut_off.pop()
-        return right(line, head, body, ask_first=ask_first)
+        return right(line, *args, **named)
 
     monkeypatch.setattr(Line, "exchange", exchange)
     with contextlib.suppress(TransientError):
@@ -221,6 +224,27 @@ def test_a_redirect_is_left_to_botocore_from_then_on(s3: StrictS3, client_for: M
     upload(uploader, media_of(tree, "one.mov", SMALL))
     upload(uploader, media_of(tree, "two.mov", SMALL))
     assert of(s3, "PutObject") == [False, True, True]
+
+
+@pytest.mark.parametrize("size", [200_000, 3 * MIB], ids=["small", "asked first"])
+def test_a_cancelled_upload_waits_for_no_answer(
+    s3: StrictS3, client_for: MakeClient, tree: FakeTree, size: int
+) -> None:
+    token, released = CancelToken(), threading.Event()
+
+    def hang() -> None:
+        token.cancel(CancelReason.USER)
+        assert released.wait(20), "it waited for the server"
+
+    s3.fail(S3Fault("PutObject", calls=hang))
+    uploader = S3Uploader("media", client=client_for(s3, read_timeout=15))
+    try:
+        with pytest.raises((OperationCancelled, MediaWatchError)) as caught:
+            upload(uploader, media_of(tree, "clip.mov", b"x" * size), cancel=token)
+        assert type(caught.value) is OperationCancelled
+        assert s3.objects == {}
+    finally:
+        released.set()
 
 
 def test_credentials_that_change_are_used_at_once(s3: StrictS3, client_for: MakeClient, tree: FakeTree) -> None:

@@ -159,7 +159,7 @@ class FakeContext(UploadContext):
 
 
 class _WatchedStream(io.RawIOBase):
-    """Reads with `read(n)`, which every binary stream has; `readinto` rests on it."""
+    """`read(n)` is what every binary stream has; `readinto` rests on it where the stream has none of its own."""
 
     def __init__(self, stream: BinaryIO, context: FakeContext, offset: int) -> None:
         super().__init__()
@@ -175,9 +175,7 @@ class _WatchedStream(io.RawIOBase):
             return self.readall()
         self._context.note_request(size)
         data = self._stream.read(self._context.allowed(size))
-        self._at += len(data)
-        self._context.count(len(data))
-        self._context.progress(self._at)
+        self._account(len(data))
         return data
 
     def readall(self) -> bytes:
@@ -188,9 +186,20 @@ class _WatchedStream(io.RawIOBase):
         return b"".join(parts)
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # a writable buffer, whatever its type
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        if not hasattr(self._stream, "readinto"):
+            data = self.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+        self._context.note_request(len(buffer))
+        view = memoryview(buffer)[: self._context.allowed(len(buffer))]
+        count = cast("io.RawIOBase", self._stream).readinto(view) or 0
+        self._account(count)
+        return count
+
+    def _account(self, count: int) -> None:
+        self._at += count
+        self._context.count(count)
+        self._context.progress(self._at)
 
     def seekable(self) -> bool:
         return self._stream.seekable()

@@ -23,6 +23,7 @@ from media_watch_tasks.errors import (
     TransientError,
 )
 from media_watch_tasks.http.authentication import HttpAuth
+from media_watch_tasks.http.bodies import CHUNK
 from media_watch_tasks.http.origins import shown
 from media_watch_tasks.http.timeouts import HttpTimeouts
 from media_watch_tasks.model.assets import ResolvedMedia
@@ -55,8 +56,9 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
         headers: as for `HttpUploader`.
         auth: as for `HttpUploader`.
         client: as for `HttpUploader`.
-        if_exists: `refuse`: a new file is moved with `Overwrite: F`; a newer version replaces the earlier one only
-            while the server names the ETag of its receipt. `replace`: whatever stands there is replaced.
+        if_exists: `refuse`: a new file is moved with `Overwrite: F`, so that the server itself refuses to replace what
+            came meanwhile; a newer version replaces the earlier one only while the server names the ETag of its
+            receipt. `replace`: whatever stands there is replaced.
         digest: as for `HttpUploader`.
         timeouts: limits of connecting, stalling and answering.
         destination_id: by default `WebdavUploader:` and the template.
@@ -105,7 +107,7 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
             )
         self._remove_earlier(context)
         try:
-            self._may_overwrite(url, media, context)  # gigabytes that may not stand there need not be sent
+            overwrites = self._may_overwrite(url, media, context)  # gigabytes that may not stand there need not be sent
         except AlreadyExists as conflict:
             return self._deduplicated(conflict, media, context)
         self._folders.make(url, headers=self._for_media({}, media), cancel=context.cancel)
@@ -114,7 +116,9 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
         try:
             receipt = self._sent(place, media, context)
             context.confirm()
-            self._move(place, url, media, context)
+            if overwrites or media.size > CHUNK:  # while a small file was sent, nothing has changed
+                overwrites = self._may_overwrite(url, media, context)
+            self._move(place, url, media, context, overwrites=overwrites)
             return self._published(url, receipt, media, context)
         except AlreadyExists as conflict:
             self._remove_quietly(place)
@@ -165,8 +169,8 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
             raise self._folders.missing(place)
         return self._judged(answer, media, sha256)
 
-    def _move(self, place: str, url: str, media: ResolvedMedia, context: UploadContext) -> None:
-        overwrite = "T" if self._may_overwrite(url, media, context) else "F"
+    def _move(self, place: str, url: str, media: ResolvedMedia, context: UploadContext, *, overwrites: bool) -> None:
+        overwrite = "T" if overwrites else "F"
         answer = self._session.request(
             "MOVE", place, headers=self._for_media({"Destination": url, "Overwrite": overwrite}, media),
             expected={*_MOVED, *_GONE, *_NO_MOVE, _TAKEN, _IN_PART}, cancel=context.cancel,

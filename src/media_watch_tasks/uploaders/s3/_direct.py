@@ -17,9 +17,10 @@ from http.client import responses
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from media_watch_tasks.http.heard import Heard
 from media_watch_tasks.uploaders.s3._boto3 import ERRORS, exceptions, quiet, tls_context
 from media_watch_tasks.uploaders.s3._learning import learn, listen
-from media_watch_tasks.uploaders.s3._line import Line, LineAnswer, SendingFailed
+from media_watch_tasks.uploaders.s3._line import Line, SendingFailed
 from media_watch_tasks.uploaders.s3.shapes import Keys, Shape, Writing, kind_of
 from media_watch_tasks.uploaders.s3.signing import Signer
 
@@ -42,6 +43,9 @@ class Pieces(Protocol):
 
     def pieces(self) -> Iterator[memoryview]:
         """All of it, from its beginning."""
+
+    def raise_if_stopped(self) -> None:
+        """Raise where nothing of it shall be sent any more."""
 
 
 class Direct:
@@ -87,7 +91,9 @@ class Direct:
         if head is None:
             return None
         try:
-            answer = line.exchange(head, body.pieces(), ask_first=ask_first)
+            answer = line.exchange(
+                head, body.pieces(), length=len(body), ask_first=ask_first, wanted=body.raise_if_stopped
+            )
         except SendingFailed as error:
             if self._once and ask_first:
                 raise exceptions.ConnectionClosedError(endpoint_url=line.url, error=error) from error
@@ -103,7 +109,7 @@ class Direct:
         for line in list(self._lines.values()):
             line.close()
 
-    def _understood(self, operation: str, answer: LineAnswer) -> Mapping[str, Any] | None:
+    def _understood(self, operation: str, answer: Heard) -> Mapping[str, Any] | None:
         if answer.status == _OK:
             names = {"ETag": "etag", "ChecksumSHA256": "x-amz-checksum-sha256", "VersionId": "x-amz-version-id"}
             return {name: answer.headers[header] for name, header in names.items() if header in answer.headers}

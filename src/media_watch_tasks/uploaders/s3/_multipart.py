@@ -14,10 +14,11 @@ import attrs
 
 from media_watch_tasks.abc.uploader import UploadContext
 from media_watch_tasks.errors import AssetChanged, LeaseLost, OperationCancelled, TransientError
+from media_watch_tasks.http.bodies import fill
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.uploads import Stage
 from media_watch_tasks.uploaders.s3._bucket import Bucket, Told
-from media_watch_tasks.uploaders.s3.bodies import PartBody, fill
+from media_watch_tasks.uploaders.s3.bodies import PartBody
 from media_watch_tasks.uploaders.s3.budget import ByteBudget
 from media_watch_tasks.uploaders.s3.standing import Standing
 

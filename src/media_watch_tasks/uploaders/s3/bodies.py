@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from media_watch_tasks.abc.uploader import UploadContext
-from media_watch_tasks.errors import AssetChanged, TransientError
+from media_watch_tasks.errors import AssetChanged
+from media_watch_tasks.http.bodies import fill
 from media_watch_tasks.model.assets import ResolvedMedia
 
-__all__ = ["PartBody", "StreamBody", "fill", "hash_file", "whole_file"]
+__all__ = ["PartBody", "StreamBody", "hash_file", "whole_file"]
 
 _BLOCK = 1 << 20
 _SLICE = 256 << 10
@@ -38,11 +39,15 @@ class PartBody:
     def __len__(self) -> int:
         return len(self.data)
 
+    def raise_if_stopped(self) -> None:
+        """Raise `InterruptedError`, or what says that it has to stop raises."""
+        if self._stopped():
+            raise InterruptedError("the upload was stopped")
+
     def pieces(self) -> Iterator[memoryview]:
         """All of it from its beginning, without a copy."""
         for at in range(0, len(self.data), _SLICE):
-            if self._stopped():
-                raise InterruptedError("the upload was stopped")
+            self.raise_if_stopped()
             piece = self.data[at : at + _SLICE]
             yield piece
             self.furthest = max(self.furthest, at + len(piece))
@@ -55,8 +60,7 @@ class PartBody:
 
     def read(self, size: int = -1, /) -> bytes:
         """At least the next 256 KiB, whatever a smaller size asks for: the client asks for 16 KiB at a time."""
-        if self._stopped():
-            raise InterruptedError("the upload was stopped")
+        self.raise_if_stopped()
         end = len(self.data) if size < 0 else self._at + max(size, _SLICE)
         piece = bytes(self.data[self._at : end])
         self._at += len(piece)
@@ -138,30 +142,6 @@ class StreamBody:
         return piece
 
 
-def fill(media: ResolvedMedia, stream: BinaryIO, buffer: memoryview) -> memoryview:
-    """Read until the buffer is full or the stream ends; what was read.
-
-    Raises:
-        TransientError: the source has an input error.
-        anything else that the source or the context raises, unchanged.
-    """
-    filled = 0
-    while filled < len(buffer):
-        try:
-            if hasattr(stream, "readinto"):
-                count = cast("io.RawIOBase", stream).readinto(buffer[filled:]) or 0
-            else:
-                piece = stream.read(len(buffer) - filled)
-                count = len(piece)
-                buffer[filled : filled + count] = piece
-        except OSError as error:
-            raise TransientError(f"{media.asset.display} cannot be read: {error.strerror or error}") from error
-        if not count:
-            break
-        filled += count
-    return buffer[:filled]
-
-
 @contextlib.contextmanager
 def whole_file(media: ResolvedMedia, context: UploadContext, memory: bytearray | None = None) -> Iterator[memoryview]:
     """A file in memory, until the end of the block.
@@ -169,22 +149,22 @@ def whole_file(media: ResolvedMedia, context: UploadContext, memory: bytearray |
     Args:
         media: the file.
         context: of its upload.
-        memory: large enough; by default the thread's own.
+        memory: for a byte more than the file has; by default the thread's own.
 
     Raises:
         AssetChanged: it is shorter or longer than it was.
         TransientError: it cannot be read.
     """
+    needed = media.size + 1  # a byte more than there should be shows that there is no more
     buffer = memory
     if buffer is None:
         # New memory costs more than to read a small file into it: a thread uses its own again, unless it is in use.
-        buffer = _here.__dict__.pop("buffer", None) or bytearray(max(media.size, _SLICE))
-        if len(buffer) < media.size:
-            buffer = bytearray(media.size)
+        buffer = _here.__dict__.pop("buffer", None) or bytearray(max(needed, _SLICE))
+        if len(buffer) < needed:
+            buffer = bytearray(needed)
     with media.open() as opened:
-        stream = context.watch(opened)
-        data = fill(media, stream, memoryview(buffer)[: media.size])
-        if len(data) < media.size or fill(media, stream, memoryview(bytearray(1))):
+        data = fill(media, context.watch(opened), memoryview(buffer)[:needed])
+        if len(data) != media.size:
             raise _changed(media, len(data))
     yield data
     if memory is None and len(buffer) <= _BLOCK:

@@ -204,7 +204,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
         if media.size <= self._part_size:
             return self._from_memory(key, media, context)
         if media.size <= self._part_size * self._concurrency and self._budget.take(media.size, timeout=0):
-            memory = self._budget.lend(media.size)
+            memory = self._budget.lend(media.size + 1)
             try:
                 return self._from_memory(key, media, context, memory)
             finally:
@@ -242,7 +242,7 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
 
         checksum = base64.b64encode(sha256).decode()
         settings = self._settings(media, context, sha256)
-        conditions: Mapping[str, str] = {"IfNoneMatch": "*"}
+        conditions = _unseen_condition(self._bucket.name, key, context)
         look_first = not self._conditional
         for _ in range(_RACES):
             if look_first:
@@ -347,3 +347,14 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             if self._senders is None:
                 self._senders = ThreadPoolExecutor(self._concurrency, thread_name_prefix="mwt-s3")
             return self._senders
+
+
+def _unseen_condition(bucket: str, key: str, context: UploadContext) -> Mapping[str, str]:
+    """What is expected at the key before anybody has looked: the earlier version, or nothing."""
+    previous = context.previous
+    if previous is None or not previous.etag or (previous.details.get("bucket"), key_of(previous)) != (bucket, key):
+        return {"IfNoneMatch": "*"}
+    if previous.deduplicated:  # what another asset put there is that asset's to replace
+        return {"IfNoneMatch": "*"}
+    etag = previous.etag.strip('"')
+    return {"IfMatch": f'"{etag}"'}

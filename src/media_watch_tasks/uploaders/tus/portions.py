@@ -40,15 +40,19 @@ class PassingFile:
         """Hex; None while not every byte has passed. What passes twice counts once."""
         return self._digest.hexdigest() if self._hashed == self.size else None
 
-    def read(self, begin: int, end: int) -> Iterator[bytes]:
+    def read(self, begin: int, end: int) -> Iterator[memoryview]:
         """The bytes from `begin` to `end`. Raises as `exactly` does, and what the source or the context raises."""
-        for piece in exactly(self._at(begin), self._media, begin, end):
-            known = self._hashed - self._position
-            if 0 <= known < len(piece):
-                self._digest.update(memoryview(piece)[known:])
-                self._hashed += len(piece) - known
-            self._position += len(piece)
-            yield piece
+        try:
+            for piece in exactly(self._at(begin), self._media, begin, end):
+                known = self._hashed - self._position
+                if 0 <= known < len(piece):
+                    self._digest.update(piece[known:])
+                    self._hashed += len(piece) - known
+                self._position += len(piece)
+                yield piece
+        except Exception:
+            self._close_stream()  # which may have given a part of a piece
+            raise
 
     def close(self) -> None:
         """Close the stream, and end the hashing. May be called again."""
@@ -99,10 +103,11 @@ class Portion:
         """True once the last iteration has had its last byte taken."""
         return self._complete
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | memoryview]:
         """The bytes. Raises as `exactly` does, and what the source, the context or `before_the_end` raises."""
         self._complete = False
-        held, left = b"", self._length
+        held: bytes | memoryview = b""
+        left = self._length
         is_last = self._offset + self._length == self._file.size
         for piece in self._read() if self._kept is None else self._kept:
             left -= len(piece)
@@ -118,13 +123,13 @@ class Portion:
     def checksum(self, algorithm: str) -> str:
         """The value of the header Upload-Checksum. From here on the bytes are in memory."""
         if self._kept is None:
-            self._kept = list(self._read())
+            self._kept = [bytes(piece) for piece in self._read()]
         digest = hashlib.new(algorithm, usedforsecurity=False)
         for piece in self._kept:
             digest.update(piece)
         return f"{algorithm} {base64.b64encode(digest.digest()).decode('ascii')}"
 
-    def _read(self) -> Iterator[bytes]:
+    def _read(self) -> Iterator[memoryview]:
         try:
             yield from self._file.read(self._offset, self._offset + self._length)
         except Exception:
