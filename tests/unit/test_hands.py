@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from media_watch_tasks.clock import SystemClock
 from media_watch_tasks.manager.hands import Hands, Job
 from media_watch_tasks.manager.outcomes import Outcome
 
@@ -17,7 +18,7 @@ PATIENCE = 20.0
 @pytest.fixture
 def hands() -> Iterator[Hands]:
     """Three hands."""
-    hands = Hands(3)
+    hands = Hands(3, SystemClock())
     yield hands
     hands.close()
 

@@ -58,6 +58,9 @@ WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = c
 RETURNING task.id
 """
 PROGRESS = "UPDATE task SET progress = ? WHERE id = ?"
+_FORGET_WORKER = "UPDATE task SET worker = NULL WHERE id = ?"
+_IS_FRESH = "SELECT 1 FROM task WHERE id = ? AND token = ? AND phase = 4 AND boot = ? AND lease_end >= ?"
+_FRESH_SHARE = 64
 _RESUME = "UPDATE task SET resume_state = ? WHERE id = ? AND token = ? AND phase = 4 RETURNING id"
 _BACKOFF = wait_number(WaitReason.BACKOFF)
 
@@ -91,6 +94,13 @@ class TaskSettle:
             seen.add(task_id)
         settled = self._deliver(deliveries) if deliveries else frozenset[int]()
         return settled | self._settle_each(others) if others else settled
+
+    def is_fresh(self, ref: ClaimRef, *, lease_ns: int) -> bool:
+        """True if the claim is held, and its lease ends at most a sixty-fourth earlier than if it were extended now."""
+        clock = self._core.clock
+        boot = self._core.names.latest_known().boots.get(clock.boot_id())
+        least = clock.boot_ns() + lease_ns - lease_ns // _FRESH_SHARE
+        return bool(self._core.database.execute(_IS_FRESH, (ref.task_id, ref.token, boot, least)))
 
     def extend(
         self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None
@@ -180,6 +190,7 @@ class TaskSettle:
         settled: dict[int, Held] = {}
         ended: list[End] = []
         again: list[Again] = []
+        untouched: list[tuple[int]] = []
         found: list[tuple[Held, Superseded]] = []
         delivered: dict[int, Delivered] = {}
         for settlement in settlements:
@@ -191,12 +202,16 @@ class TaskSettle:
                 delivered[task.id] = settlement
             elif isinstance(settlement, Failed | Released):
                 again.append(_again(task, settlement))
+                if isinstance(settlement, Released) and settlement.untouched:
+                    untouched.append((task.id,))
             else:
                 ended.append(_end(task, settlement))
             if isinstance(settlement, Superseded):
                 found.append((task, settlement))
         core.end(ended)
         core.back(names, again)
+        if untouched:
+            core.database.executemany(_FORGET_WORKER, untouched)
         for task, settlement in found:
             self._enqueue.add_found(names, task, found=settlement.found, due_ns=settlement.due_ns)
         if any(task.behind is not None for task in settled.values()):
@@ -216,7 +231,8 @@ def _again(task: Held, settlement: Failed | Released) -> Again:
         return Again(task, settlement.retry_ns, _BACKOFF, *counts, redact(settlement.error))
     due = task.due_ns if settlement.due_ns is None else settlement.due_ns
     note = None if settlement.note is None else redact(settlement.note)
-    return Again(task, due, wait_number(settlement.wait), task.attempts - task.begun, task.crashes, task.begins, note)
+    begins = task.begins - (task.begun if settlement.untouched else 0)
+    return Again(task, due, wait_number(settlement.wait), task.attempts - task.begun, task.crashes, begins, note)
 
 
 def _end(task: Held, settlement: Dead | Cancelled | Superseded) -> End:
