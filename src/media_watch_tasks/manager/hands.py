@@ -16,13 +16,17 @@ from media_watch_tasks.manager.outcomes import Outcome
 __all__ = ["Hands", "Job"]
 
 _log = logging.getLogger(__name__)
-_QUICK_SECONDS = 0.000_15
-"""A job that takes no longer is over before a second thread has helped with it."""
-_QUICK_ENOUGH = 8
+_QUICK_NS = 150_000
+"""A job that takes no longer, alone, is over before a second thread has helped with it."""
+_QUICK_ENOUGH = 24
+"""So many quick jobs in a row, and chains are made."""
 _LONGEST_CHAIN = 32
 """A longer one saves next to nothing, and more would be in hand if the process died."""
-_SLACK_SECONDS = 0.003
+_SLACK_NS = 3_000_000
 """A chain that is late by this much may have waited for the processor."""
+_SHORT_NS = 20_000_000
+_SHORT_ENOUGH = 32
+"""So many short jobs in a row, and each hand has its next one waiting."""
 _OVERDUE_NS = NANOSECONDS // 10
 """What no hand has turned to by then waits behind slow work."""
 
@@ -30,24 +34,29 @@ _OVERDUE_NS = NANOSECONDS // 10
 class Job:
     """Work for one hand: one claim, or a batch of them."""
 
+    __slots__ = ("beside", "flights", "given_up", "took_ns", "work")
+
     def __init__(self, flights: Sequence[Flight], work: Callable[[], list[Outcome]]) -> None:
         self.flights = tuple(flights)
         self.work = work
         self.given_up = False
+        self.beside = 1
+        """Jobs at work at one time, this one included."""
+        self.took_ns = 0
 
 
 class Hands:
     """A fixed number of threads. The queues need no bound: no more is given than there is `room` for.
 
-    Each job wakes a hand. Where jobs end faster than threads take turns, those that are given together are a chain,
-    which may be longer than there are hands: one is woken, works them off, and reports once. If it does not come
-    through in time, the others are woken for the rest, and what they do not get to is handed back, so that nothing
-    ever waits behind a slow job.
+    Mostly that is a job for each free hand. Where jobs have been short, each hand has one more waiting, so that none
+    stands idle until the outcomes of others are written, and those of several are written together. Where they even end
+    faster than threads take turns, those that are given together are a chain: one hand is woken, works them off, and
+    reports once. If it does not come through in time, the others are woken for the rest. What still no hand gets to is
+    handed back, so that nothing ever waits behind slow work.
     """
 
     def __init__(self, count: int, clock: Clock) -> None:
         self._clock = clock
-        self._given_ns = 0
         self._jobs: deque[Job] = deque()
         self._done: deque[tuple[Job, list[Outcome]]] = deque()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -57,19 +66,24 @@ class Hands:
         self._count = count
         self._threads = 0
         self._busy: set[Job] = set()
+        self._given_ns = 0
         self._chained = False
+        self._stocked = False
         self._quick = 0
-        """How many times in a row outcomes came at once."""
+        """How many of the last jobs in a row were quick."""
+        self._short = 0
 
     @property
     def free(self) -> int:
-        """Hands without a job."""
+        """Hands without a job; below 0 where jobs wait for hands."""
         return self._count - len(self._busy)
 
     @property
     def room(self) -> int:
-        """How many jobs may be given now: one for each free hand, or a chain."""
-        return _LONGEST_CHAIN if self.makes_chains and not self._busy else self.free
+        """How many jobs may be given now."""
+        if self.makes_chains:
+            return 0 if self._busy else max(_LONGEST_CHAIN, self._count)
+        return self.free + (self._count if self._keeps_stock else 0)
 
     @property
     def busy(self) -> tuple[Job, ...]:
@@ -86,31 +100,35 @@ class Hands:
         self._busy.update(jobs)
         self._given_ns = self._clock.monotonic_ns()
         self._chained = self.makes_chains
+        self._stocked = not self._chained and self._keeps_stock
+        at_work = min(len(self._busy), self._count)
+        for job in jobs:
+            job.beside = 1 if self._chained else at_work
         self._jobs.extend(jobs)
-        while self._threads < min(len(self._busy), self._count):
+        while self._threads < at_work:
             self._threads += 1
             threading.Thread(target=self._work, name=f"mwt-worker-{self._threads}", daemon=True).start()
         self._call(1 if self._chained else len(jobs))
 
     def collect(self, timeout: float) -> list[Outcome]:
-        """The outcomes of all jobs that have ended; waits up to `timeout` seconds for the first, or for `wake`."""
-        patience = min(timeout, _QUICK_SECONDS * len(self._busy) + (_SLACK_SECONDS if self._chained else 0))
-        if self._reported(patience):
-            self._quick += 1
-        else:
-            self.take_time()
-            self._call(len(self._jobs))
-            if not self._done:  # of a chain that was broken nobody has reported
-                self._reported(timeout - patience)
+        """The outcomes of all jobs that have ended; waits up to `timeout` seconds for some, or for `wake`."""
+        if self._chained:
+            patience = min(timeout, (_QUICK_NS * len(self._busy) + _SLACK_NS) / NANOSECONDS)
+            if not self._reported(patience):
+                self.take_time()
+                self._call(len(self._jobs))
+                timeout -= patience
+        if not self._chained and not self._done:
+            self._reported(timeout)
         outcomes: list[Outcome] = []
         while self._done:
             outcomes += self._finished(*self._done.popleft())
         return outcomes
 
     def take_time(self) -> None:
-        """Make no chains until jobs have been quick for a while."""
-        self._quick = 0
-        self._chained = False
+        """Give each hand one job at a time, until jobs have been short for a while."""
+        self._quick = self._short = 0
+        self._chained = self._stocked = False
 
     def hand_back(self, *, at_once: bool) -> list[Job]:
         """Claims that no hand has turned to: nobody works on them from now on.
@@ -123,6 +141,7 @@ class Hands:
         overdue = self._clock.monotonic_ns() - self._given_ns >= _OVERDUE_NS
         if not at_once and not (overdue and len(self._busy) - waiting >= self._count):
             return []
+        self.take_time()
         jobs: list[Job] = []
         with suppress(IndexError):  # the hands take from the other end
             while True:
@@ -150,6 +169,10 @@ class Hands:
             self._calls.put(False)
         self._threads = 0
 
+    @property
+    def _keeps_stock(self) -> bool:
+        return self._short >= _SHORT_ENOUGH
+
     def _call(self, hands: int) -> None:
         for _ in range(min(hands, self._count)):
             self._calls.put(True)
@@ -168,17 +191,27 @@ class Hands:
         if job.given_up:
             return []
         self._busy.discard(job)
+        self._short = self._short + 1 if job.took_ns <= _SHORT_NS else 0
+        if not self._chained:  # there it is the chain that has to be quick
+            # Threads take turns: beside others a job takes as many times as long.
+            self._quick = self._quick + 1 if job.took_ns <= _QUICK_NS * job.beside else 0
         return outcomes
 
     def _work(self) -> None:
+        now = self._clock.monotonic_ns
         while self._calls.get():
             while self._jobs:
                 try:
                     job = self._jobs.popleft()
                 except IndexError:  # another hand was quicker
                     break
-                self._done.append((job, job.work()))
-                if not (self._chained and self._jobs):
+                if self._stocked and len(self._jobs) == self._count // 2:
+                    self._reports.put(None)  # in time for more
+                began = now()
+                outcomes = job.work()
+                job.took_ns = now() - began
+                self._done.append((job, outcomes))
+                if not (self._jobs and (self._chained or self._stocked)):
                     self._reports.put(None)
                 if job.given_up:
                     return

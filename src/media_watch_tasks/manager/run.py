@@ -190,11 +190,13 @@ class Run:
         return claims
 
     def _request(self, *, alone: bool = False) -> ClaimRequest | None:
-        if self._hands.free < 1:
-            return None
         group = self._groups[self._turn % len(self._groups)]
+        most = self._hands.room
+        if alone or group.batch is not None:
+            most = 0 if self._hands.free < 1 else 1 if alone else group.batch or 1
+        if most < 1:
+            return None
         self._turn += 1
-        most = 1 if alone else group.batch if group.batch is not None else self._hands.room
         if self._limit is not None:
             most = min(most, self._limit - self._counts["taken"])
         if most < 1:
@@ -288,7 +290,7 @@ class Run:
         All that a process has claimed counts as begun when it dies: those that had only waited are blamed once for a
         death in their chain, and not for the next one.
         """
-        free = self._hands.free
+        free = max(self._hands.free, 0)
         if len(claims) <= free or not any(claim.task.crashes for claim in claims):
             return claims
         self._hands.take_time()
