@@ -25,8 +25,10 @@ _LONGEST_CHAIN = 32
 _SLACK_NS = 3_000_000
 """A chain that is late by this much may have waited for the processor."""
 _SHORT_NS = 20_000_000
-_SHORT_ENOUGH = 32
-"""So many short jobs in a row, and each hand has its next one waiting."""
+_SHORT_ENOUGH = 16
+"""So many short jobs, and each hand has its next ones waiting. A longer one among them halves what is counted."""
+_STOCK = 2
+"""So many wait for each hand then."""
 _OVERDUE_NS = NANOSECONDS // 10
 """What no hand has turned to by then waits behind slow work."""
 
@@ -48,9 +50,9 @@ class Job:
 class Hands:
     """A fixed number of threads. The queues need no bound: no more is given than there is `room` for.
 
-    Mostly that is a job for each free hand. Where jobs have been short, each hand has one more waiting, so that none
-    stands idle until the outcomes of others are written, and those of several are written together. Where they even end
-    faster than threads take turns, those that are given together are a chain: one hand is woken, works them off, and
+    Mostly that is a job for each free hand. Where jobs have been short, some more wait, so that no hand stands idle
+    until the outcomes of others are written, and those of several are written together. Where they even end faster than
+    threads take turns, those that are given together are a chain: one hand is woken, works them off, and
     reports once. If it does not come through in time, the others are woken for the rest. What still no hand gets to is
     handed back, so that nothing ever waits behind slow work.
     """
@@ -83,7 +85,7 @@ class Hands:
         """How many jobs may be given now."""
         if self.makes_chains:
             return 0 if self._busy else max(_LONGEST_CHAIN, self._count)
-        return self.free + (self._count if self._keeps_stock else 0)
+        return self.free + (_STOCK * self._count if self._keeps_stock else 0)
 
     @property
     def busy(self) -> tuple[Job, ...]:
@@ -191,7 +193,7 @@ class Hands:
         if job.given_up:
             return []
         self._busy.discard(job)
-        self._short = self._short + 1 if job.took_ns <= _SHORT_NS else 0
+        self._short = min(self._short + 1, 4 * _SHORT_ENOUGH) if job.took_ns <= _SHORT_NS else self._short // 2
         if not self._chained:  # there it is the chain that has to be quick
             # Threads take turns: beside others a job takes as many times as long.
             self._quick = self._quick + 1 if job.took_ns <= _QUICK_NS * job.beside else 0

@@ -55,7 +55,7 @@ class TaskClaim:
     """UPDATE that claims tasks by their ids."""
     locks_every_ns = NANOSECONDS // 20
     """How often the locks of the other workers are tried."""
-    look_every_ns = NANOSECONDS // 1000
+    look_every_ns = NANOSECONDS // 100
     """How often the queue is brought up to date while there are tasks to claim."""
 
     def __init__(
