@@ -7,9 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.clock import SystemClock
+from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.hands import Hands, Job
 from media_watch_tasks.manager.outcomes import Outcome
+from media_watch_tasks.model.identity import Fingerprint, Route
+from media_watch_tasks.model.tasks import Claim, Task, TaskState
+from media_watch_tasks.testing.clock import FakeClock
 
 PATIENCE = 20.0
 """Seconds after which a test that hangs is ended."""
@@ -21,6 +26,18 @@ def hands() -> Iterator[Hands]:
     hands = Hands(3, SystemClock())
     yield hands
     hands.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still."""
+    return FakeClock()
+
+
+def flight(clock: FakeClock) -> Flight:
+    """Of a claim that is never looked at."""
+    task = Task(1, Route("camera", "archive"), b"a", Fingerprint(1, 2), b"", TaskState.UPLOADING, 0, 0, 0, 0)
+    return Flight(Claim(task, 1), cancel=CancelToken(), clock=clock)
 
 
 class Noted:
@@ -84,6 +101,77 @@ def test_a_chain_that_meets_a_slow_job_is_taken_over_by_the_other_hands(hands: H
     all_done(hands)
     assert not meeting.broken
     assert not hands.makes_chains
+
+
+def test_short_jobs_wait_for_hands_and_none_stands_idle(hands: Hands) -> None:
+    """A hand goes from one job to the next although nobody has collected the first outcome."""
+    noted = Noted()
+
+    def short() -> list[Outcome]:
+        threading.Event().wait(0.001)  # and not quick
+        return []
+
+    for _ in range(100):
+        hands.give(Job((), short))
+        all_done(hands)
+    assert hands.room > 3
+    assert not hands.makes_chains
+    jobs = [noted.job() for _ in range(hands.room)]
+    hands.give(*jobs)
+    assert hands.free < 0
+    all_done(hands)
+    assert len(noted.threads) == len(jobs)
+
+
+def test_what_waits_while_all_hands_are_busy_is_handed_back(clock: FakeClock) -> None:
+    """Not at once: only when it has waited for a while. What a hand is at stays with it."""
+    hands = Hands(3, clock)
+    used_to_quick_jobs(hands)
+    go_on = threading.Event()
+    at_work = threading.Semaphore(0)
+
+    def wait() -> list[Outcome]:
+        at_work.release()
+        assert go_on.wait(PATIENCE)
+        return []
+
+    jobs = [Job((flight(clock),), wait) for _ in range(hands.room)]
+    assert len(jobs) > 3
+    hands.give(*jobs)
+    hands.collect(0.25)
+    for _ in range(3):
+        assert at_work.acquire(timeout=PATIENCE)
+    assert hands.hand_back(at_once=False) == []
+    clock.advance(1)
+    assert hands.hand_back(at_once=False) == jobs[3:]
+    assert set(hands.busy) == set(jobs[:3])
+    assert hands.room == 0
+    go_on.set()
+    all_done(hands)
+    hands.close()
+
+
+def test_work_that_is_no_claim_is_not_handed_back(clock: FakeClock) -> None:
+    """An after-upload action belongs to the run."""
+    hands = Hands(1, clock)
+    go_on = threading.Event()
+    done: list[int] = []
+
+    def wait() -> list[Outcome]:
+        assert go_on.wait(PATIENCE)
+        return []
+
+    def act() -> list[Outcome]:
+        done.append(1)
+        return []
+
+    hands.give(Job((flight(clock),), wait), Job((), act))
+    clock.advance(1)
+    assert hands.hand_back(at_once=False) == []
+    go_on.set()
+    all_done(hands)
+    hands.close()
+    assert done == [1]
 
 
 def test_every_job_of_a_chain_is_done_once_and_collected(hands: Hands) -> None:

@@ -264,7 +264,7 @@ class TaskStore(ABC):
     ) -> SettleResult:
         """Write how work ended, and claim the next, all in one commit.
 
-        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back, with `untouched` the
+        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back, `untouched` the
         whole claim, as if it had never been made. Work that is to be repeated (`Failed`, `Released`, a lease taken
         back) ends `cancelled` instead if somebody cancelled it meanwhile, or if a newer version waits behind it.
         `Delivered` of a newer version marks earlier receipts of the asset as replaced, and ends automatic pauses of

@@ -295,6 +295,8 @@ class Run:
             return claims
         self._hands.take_time()
         self._give_back(claims[free:])
+        counts, _ = self._settler.flush()  # before the others begin: they may be the death of this process
+        self._count(counts)
         return claims[:free]
 
     def _give_back(self, claims: Sequence[Claim]) -> None:

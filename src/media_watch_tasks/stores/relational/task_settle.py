@@ -58,7 +58,6 @@ WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = c
 RETURNING task.id
 """
 PROGRESS = "UPDATE task SET progress = ? WHERE id = ?"
-_FORGET_WORKER = "UPDATE task SET worker = NULL WHERE id = ?"
 _IS_FRESH = "SELECT 1 FROM task WHERE id = ? AND token = ? AND phase = 4 AND boot = ? AND lease_end >= ?"
 _FRESH_SHARE = 64
 _RESUME = "UPDATE task SET resume_state = ? WHERE id = ? AND token = ? AND phase = 4 RETURNING id"
@@ -190,7 +189,6 @@ class TaskSettle:
         settled: dict[int, Held] = {}
         ended: list[End] = []
         again: list[Again] = []
-        untouched: list[tuple[int]] = []
         found: list[tuple[Held, Superseded]] = []
         delivered: dict[int, Delivered] = {}
         for settlement in settlements:
@@ -202,16 +200,12 @@ class TaskSettle:
                 delivered[task.id] = settlement
             elif isinstance(settlement, Failed | Released):
                 again.append(_again(task, settlement))
-                if isinstance(settlement, Released) and settlement.untouched:
-                    untouched.append((task.id,))
             else:
                 ended.append(_end(task, settlement))
             if isinstance(settlement, Superseded):
                 found.append((task, settlement))
         core.end(ended)
         core.back(names, again)
-        if untouched:
-            core.database.executemany(_FORGET_WORKER, untouched)
         for task, settlement in found:
             self._enqueue.add_found(names, task, found=settlement.found, due_ns=settlement.due_ns)
         if any(task.behind is not None for task in settled.values()):
@@ -232,7 +226,8 @@ def _again(task: Held, settlement: Failed | Released) -> Again:
     due = task.due_ns if settlement.due_ns is None else settlement.due_ns
     note = None if settlement.note is None else redact(settlement.note)
     begins = task.begins - (task.begun if settlement.untouched else 0)
-    return Again(task, due, wait_number(settlement.wait), task.attempts - task.begun, task.crashes, begins, note)
+    counts = (task.attempts - task.begun, task.crashes, begins)
+    return Again(task, due, wait_number(settlement.wait), *counts, note, settlement.untouched)
 
 
 def _end(task: Held, settlement: Dead | Cancelled | Superseded) -> End:
