@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from media_watch_tasks.stores.relational import task_settle
+from media_watch_tasks.stores.sqlite import task_settle
 
 TESTS = "tests/unit/test_sqlite_fresh_lease.py::"
 Patch = pytest.MonkeyPatch

@@ -34,13 +34,14 @@ _MANY = """
 FROM json_each(?2) AS claim
 WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = claim.value
 """
-# Nothing follows from this one: no earlier version, nobody behind it, the small tables as they are known.
-_SIMPLE = f"""
-    AND {_EARLIER} IS NULL AND NOT EXISTS (SELECT 1 FROM task WHERE phase = 3)
-    AND (SELECT names_version FROM task_store) = ?4
-"""  # noqa: S608 - a constant
-_DELIVER_ONE_SIMPLY = _DELIVER.format(which=_ONE + _SIMPLE)
-_DELIVER_MANY_SIMPLY = _DELIVER.format(which=_MANY + _SIMPLE)
+# Nothing follows from this one: no earlier version (the unique index tells of it, and the row is passed over), nobody
+# behind it, the small tables as they are known.
+_SIMPLE = """
+    AND NOT EXISTS (SELECT 1 FROM task WHERE phase = 3) AND (SELECT names_version FROM task_store) = ?4
+"""
+_DELIVER_SIMPLY = _DELIVER.replace("UPDATE task", "UPDATE OR IGNORE task", 1)
+_DELIVER_ONE_SIMPLY = _DELIVER_SIMPLY.format(which=_ONE + _SIMPLE)
+_DELIVER_MANY_SIMPLY = _DELIVER_SIMPLY.format(which=_MANY + _SIMPLE)
 _DELIVER_FIRSTS = _DELIVER.format(which=f"{_MANY} AND {_EARLIER} IS NULL") + _TELL
 _DELIVER_REST = _DELIVER.format(which=_MANY) + _TELL
 _REPLACE_EARLIER = f"""
@@ -58,8 +59,6 @@ WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = c
 RETURNING task.id
 """
 PROGRESS = "UPDATE task SET progress = ? WHERE id = ?"
-_IS_FRESH = "SELECT 1 FROM task WHERE id = ? AND token = ? AND phase = 4 AND boot = ? AND lease_end >= ?"
-_FRESH_SHARE = 64
 _RESUME = "UPDATE task SET resume_state = ? WHERE id = ? AND token = ? AND phase = 4 RETURNING id"
 _BACKOFF = wait_number(WaitReason.BACKOFF)
 
@@ -93,13 +92,6 @@ class TaskSettle:
             seen.add(task_id)
         settled = self._deliver(deliveries) if deliveries else frozenset[int]()
         return settled | self._settle_each(others) if others else settled
-
-    def is_fresh(self, ref: ClaimRef, *, lease_ns: int) -> bool:
-        """True if the claim is held, and its lease ends at most a sixty-fourth earlier than if it were extended now."""
-        clock = self._core.clock
-        boot = self._core.names.latest_known().boots.get(clock.boot_id())
-        least = clock.boot_ns() + lease_ns - lease_ns // _FRESH_SHARE
-        return bool(self._core.database.execute(_IS_FRESH, (ref.task_id, ref.token, boot, least)))
 
     def extend(
         self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None
@@ -157,14 +149,13 @@ class TaskSettle:
 
     def _keep_receipts(self, deliveries: Collection[Delivered]) -> None:
         """What was delivered, and the after-upload actions that this owes."""
-        rows = [receipt_to_row(delivery.ref[0], delivery.receipt) for delivery in deliveries]
-        if len(rows) == 1:
-            self._core.database.write(_RECEIPT, rows[0])
-        else:
-            self._core.database.executemany(_RECEIPT, rows)
+        self._insert_receipts([receipt_to_row(delivery.ref[0], delivery.receipt) for delivery in deliveries])
         owed = [(delivery.ref.task_id, delivery.action) for delivery in deliveries if delivery.action]
         if owed:
             self._sequel.owe(owed)
+
+    def _insert_receipts(self, rows: Sequence[Row]) -> None:
+        self._core.database.executemany(_RECEIPT, rows)
 
     def _after_delivery(self, rows: Sequence[Row], deliveries: Mapping[int, Delivered]) -> None:
         _, _, version, behind = rows[0]

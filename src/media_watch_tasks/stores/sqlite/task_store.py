@@ -15,15 +15,15 @@ from media_watch_tasks.stores.relational.task_claim import TaskClaim
 from media_watch_tasks.stores.relational.task_content import TaskContent
 from media_watch_tasks.stores.relational.task_control import TaskControl
 from media_watch_tasks.stores.relational.task_core import TaskCore
-from media_watch_tasks.stores.relational.task_enqueue import TaskEnqueue
 from media_watch_tasks.stores.relational.task_queries import TaskQueries
 from media_watch_tasks.stores.relational.task_sequel import TaskSequel
-from media_watch_tasks.stores.relational.task_settle import TaskSettle
 from media_watch_tasks.stores.relational.task_store import RelationalTaskStore, nobody_else
 from media_watch_tasks.stores.sqlite.action_locks import ActionLocks
 from media_watch_tasks.stores.sqlite.announcements import watch_announcements
 from media_watch_tasks.stores.sqlite.database import Database
 from media_watch_tasks.stores.sqlite.shared_database import SharesDatabase
+from media_watch_tasks.stores.sqlite.task_enqueue import SqliteTaskEnqueue
+from media_watch_tasks.stores.sqlite.task_settle import SqliteTaskSettle
 from media_watch_tasks.stores.sqlite.task_workers import TaskWorkers
 
 __all__ = ["SqliteTaskStore"]
@@ -36,6 +36,8 @@ class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
 
     Beside the database it keeps a folder with a lock file for each worker: see `worker_locks`.
     """
+
+    _settle: SqliteTaskSettle
 
     def __init__(
         self,
@@ -59,10 +61,10 @@ class SqliteTaskStore(SharesDatabase, RelationalTaskStore):
         super().__init__(database, clock)
         self._core = TaskCore(database, clock)
         self._workers = TaskWorkers(self._core, path=database.path, on_end=on_end)
-        self._enqueue = TaskEnqueue(self._core)
+        self._enqueue = SqliteTaskEnqueue(self._core)
         self._claim = TaskClaim(self._core, self._workers, dead_after=dead_after, crash_backoff_ns=crash_backoff_ns)
         self._sequel = TaskSequel(self._core)
-        self._settle = TaskSettle(self._core, self._enqueue, self._sequel)
+        self._settle = SqliteTaskSettle(self._core, self._enqueue, self._sequel)
         self._content = TaskContent(self._core)
         self._control = TaskControl(self._core)
         self._queries = TaskQueries(self._core)

@@ -122,20 +122,6 @@ class SettleContract(TaskStoreSuite):
         self.release(store, self.claim(store, self.request(worker, begin=False)).ref)
         assert self.task(store, task_id).attempts == 1
 
-    def test_a_claim_that_nobody_touched_leaves_no_trace(self, store: TaskStore, worker: str) -> None:
-        task_id = self.enqueue_one(store, self.new())
-        request = self.request(worker, floor=store.last_token())
-        before = self.task(store, task_id)
-        claim = self.claim(store, request)
-        assert store.settle([Released(ref=claim.ref, untouched=True)]).settled == {task_id}
-        assert self.task(store, task_id) == before
-        again = self.claim(store, request)
-        assert (again.task.id, again.task.attempts, again.task.ever_begun) == (task_id, 1, False), "not in this run yet"
-        assert again.token > claim.token
-        store.settle([Released(ref=again.ref)])
-        assert not store.claim_batch(request), "work that was begun is for the next run"
-        assert self.claim(store, self.request(worker)).task.ever_begun
-
     def test_a_release_may_snooze(self, store: TaskStore, worker: str, clock: FakeClock) -> None:
         task_id = self.enqueue_one(store, self.new())
         due = clock.now_ns() + NANOSECONDS
