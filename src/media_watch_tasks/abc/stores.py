@@ -262,7 +262,7 @@ class TaskStore(ABC):
         """Write how work ended, and claim the next, all in one commit.
 
         A task that waited behind a settled one becomes eligible. `Released` gives the attempt (`untouched`: the claim)
-        back. Work that is to be repeated (`Failed`, `Released`, a lease taken back) ends `cancelled` instead if somebody
+        back. Work to be repeated (`Failed`, `Released`, a lease taken back) ends `cancelled` instead if somebody
         cancelled it, or a newer version waits behind it. `Delivered` of a newer version marks earlier receipts of the
         asset as replaced, and ends automatic pauses of source and destination whose time is over (not if deduplicated:
         nothing was sent). `Failed`, `Delivered` and `Dead` count the attempt of a claim that was not begun.
