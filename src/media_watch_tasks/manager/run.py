@@ -1,4 +1,4 @@
-"""One run of the queue: the coordinator claims for free hands, collects outcomes, and writes them."""
+"""One run of the queue: the coordinator claims what hands have room for, collects outcomes, and writes them."""
 
 from __future__ import annotations
 
