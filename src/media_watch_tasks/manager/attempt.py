@@ -128,7 +128,9 @@ class Attempt:
         if self._reserved is not None and (sent_hash or receipt.sha256 or self._reserved) != self._reserved:
             raise TransientError("the bytes sent are not those that were hashed before")
         known_hash = receipt.sha256 or sent_hash or self._reserved
-        complete = attrs.evolve(receipt, size=size, sha256=known_hash)
+        complete = receipt
+        if receipt.size is None or receipt.sha256 != known_hash:
+            complete = attrs.evolve(receipt, size=size, sha256=known_hash)
         sent = 0 if receipt.deduplicated else max(self._flight.bytes_sent, size if self._flight.bytes_read else 0)
         return succeeded(
             self._flight.claim,

@@ -24,7 +24,7 @@ _LONGEST_CHAIN = 32
 """A longer one saves next to nothing, and more would be in hand if the process died."""
 _SLACK_NS = 3_000_000
 """A chain that is late by this much may have waited for the processor."""
-_SHORT_NS = 20_000_000
+_SHORT_NS = 10_000_000
 _SHORT_ENOUGH = 16
 """So many short jobs, and each hand has its next ones waiting. A longer one among them halves what is counted."""
 _STOCK = 2
