@@ -34,10 +34,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def flight(clock: FakeClock) -> Flight:
+def flight() -> Flight:
     """Of a claim that is never looked at."""
     task = Task(1, Route("camera", "archive"), b"a", Fingerprint(1, 2), b"", TaskState.UPLOADING, 0, 0, 0, 0)
-    return Flight(Claim(task, 1), cancel=CancelToken(), clock=clock)
+    return Flight(Claim(task, 1), cancel=CancelToken(), clock=FakeClock())
 
 
 class Noted:
@@ -48,7 +48,7 @@ class Noted:
 
     def job(self) -> Job:
         """A job that ends at once."""
-        return Job((), self._work)
+        return Job((flight(),), self._work)
 
     def _work(self) -> list[Outcome]:
         self.threads.append(threading.current_thread().name)
@@ -83,7 +83,7 @@ def test_jobs_given_together_run_at_the_same_time(hands: Hands) -> None:
         meeting.wait()
         return []
 
-    hands.give(*[Job((), meet) for _ in range(3)])
+    hands.give(*[Job((flight(),), meet) for _ in range(3)])
     all_done(hands)
     assert not meeting.broken
 
@@ -97,7 +97,7 @@ def test_a_chain_that_meets_a_slow_job_is_taken_over_by_the_other_hands(hands: H
         meeting.wait()
         return []
 
-    hands.give(*[Job((), meet) for _ in range(3)])
+    hands.give(*[Job((flight(),), meet) for _ in range(3)])
     all_done(hands)
     assert not meeting.broken
     assert not hands.makes_chains
@@ -112,7 +112,7 @@ def test_short_jobs_wait_for_hands_and_none_stands_idle(hands: Hands) -> None:
         return []
 
     for _ in range(100):
-        hands.give(Job((), short))
+        hands.give(Job((flight(),), short))
         all_done(hands)
     assert hands.room > 3
     assert not hands.makes_chains
@@ -135,7 +135,7 @@ def test_what_waits_while_all_hands_are_busy_is_handed_back(clock: FakeClock) ->
         assert go_on.wait(PATIENCE)
         return []
 
-    jobs = [Job((flight(clock),), wait) for _ in range(hands.room)]
+    jobs = [Job((flight(),), wait) for _ in range(hands.room)]
     assert len(jobs) > 3
     hands.give(*jobs)
     hands.collect(0.25)
@@ -165,7 +165,8 @@ def test_work_that_is_no_claim_is_not_handed_back(clock: FakeClock) -> None:
         done.append(1)
         return []
 
-    hands.give(Job((flight(clock),), wait), Job((), act))
+    hands.give(Job((flight(),), wait))
+    hands.give_aside(act)
     clock.advance(1)
     assert hands.hand_back(at_once=False) == []
     go_on.set()
@@ -194,7 +195,7 @@ def test_a_wait_ends_when_somebody_wakes_it(hands: Hands) -> None:
         assert go_on.wait(PATIENCE)
         return []
 
-    hands.give(Job((), wait))
+    hands.give(Job((flight(),), wait))
     threading.Timer(0.05, hands.wake).start()
     assert hands.collect(PATIENCE) == []
     assert len(hands.busy) == 1

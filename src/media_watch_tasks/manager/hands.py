@@ -68,6 +68,8 @@ class Hands:
         self._count = count
         self._threads = 0
         self._busy: set[Job] = set()
+        self._aside = 0
+        """How many of them are no claims."""
         self._given_ns = 0
         self._chained = False
         self._stocked = False
@@ -84,7 +86,8 @@ class Hands:
     def room(self) -> int:
         """How many jobs may be given now."""
         if self.makes_chains:
-            return 0 if self._busy else max(_LONGEST_CHAIN, self._count)
+            is_ready = self.free > 0 and len(self._busy) == self._aside
+            return max(_LONGEST_CHAIN, self._count) if is_ready else 0
         return self.free + (_STOCK * self._count if self._keeps_stock else 0)
 
     @property
@@ -107,10 +110,17 @@ class Hands:
         for job in jobs:
             job.beside = 1 if self._chained else at_work
         self._jobs.extend(jobs)
-        while self._threads < at_work:
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"mwt-worker-{self._threads}", daemon=True).start()
+        self._have_threads(at_work)
         self._call(1 if self._chained else len(jobs))
+
+    def give_aside(self, work: Callable[[], list[Outcome]]) -> None:
+        """Hand over work that is no claim. However long it takes, it tells nothing of how long claims take."""
+        job = Job((), work)
+        self._busy.add(job)
+        self._aside += 1
+        self._jobs.append(job)
+        self._have_threads(min(len(self._busy), self._count))
+        self._call(1)
 
     def collect(self, timeout: float) -> list[Outcome]:
         """The outcomes of all jobs that have ended; waits up to `timeout` seconds for some, or for `wake`."""
@@ -175,6 +185,11 @@ class Hands:
     def _keeps_stock(self) -> bool:
         return self._short >= _SHORT_ENOUGH
 
+    def _have_threads(self, count: int) -> None:
+        while self._threads < count:
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"mwt-worker-{self._threads}", daemon=True).start()
+
     def _call(self, hands: int) -> None:
         for _ in range(min(hands, self._count)):
             self._calls.put(True)
@@ -193,6 +208,9 @@ class Hands:
         if job.given_up:
             return []
         self._busy.discard(job)
+        if not job.flights:
+            self._aside -= 1
+            return outcomes
         self._short = min(self._short + 1, 4 * _SHORT_ENOUGH) if job.took_ns <= _SHORT_NS else self._short // 2
         if not self._chained:  # there it is the chain that has to be quick
             # Threads take turns: beside others a job takes as many times as long.

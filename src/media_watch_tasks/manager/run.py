@@ -154,10 +154,10 @@ class Run:
         """Give what is owed to one hand: it keeps no upload waiting for long."""
         owing = self._settler.owing
         acting = any(not job.flights for job in self._hands.busy)
-        if owing and not acting and self._hands.free > 0 and not self._is_stopping:
+        if owing and not acting and self._hands.room > 0 and not self._is_stopping:
             tasks = tuple(owing)
             owing.clear()
-            self._hands.give(Job((), lambda: self._act(tasks)))
+            self._hands.give_aside(lambda: self._act(tasks))
 
     def _act(self, tasks: Sequence[Task]) -> list[Outcome]:
         for task in tasks:

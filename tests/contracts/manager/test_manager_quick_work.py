@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.contracts.manager.conftest import Rig
 
+from media_watch_tasks.actions import DeleteSource
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.manager import TaskManager
 from media_watch_tasks.model.events import TaskBegun, TaskReleased
@@ -45,10 +46,10 @@ class Settled:
         return sum(isinstance(each, Released) and each.untouched for each in self.settlements)
 
 
-def _queued(rig: Rig, **options: Any) -> TaskManager:
-    """60 files. By the clock of the rig every upload takes no time at all."""
+def _queued(rig: Rig, files: int = FILES, **options: Any) -> TaskManager:
+    """Files of one kind. By the clock of the rig every upload takes no time at all."""
     manager = rig.watching(**options)
-    for number in range(FILES):
+    for number in range(files):
         rig.tree.put(f"{number:02}.mp4")
     manager.scan_and_enqueue_new()
     rig.settle()
@@ -132,6 +133,27 @@ def test_a_stop_gives_back_what_no_hand_has_turned_to(rig: Rig) -> None:
     waiting = manager.tasks(states=["pending"], limit=FILES)
     assert len(waiting) == FILES - 31
     assert {(task.attempts, task.ever_begun) for task in waiting} == {(0, False)}
+
+
+@pytest.mark.parametrize("in_chains", [True, False])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_actions_after_quick_uploads_do_not_wait_for_the_last_of_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, *, workers: int, in_chains: bool
+) -> None:
+    if not in_chains:
+        monkeypatch.setattr("media_watch_tasks.manager.hands._QUICK_NS", -1)
+    manager = _queued(rig, 5 * FILES, workers=workers, after_upload=DeleteSource(), act_on_unverified=True)
+    left: list[int] = []
+    take = rig.destination.take
+
+    def counted(media: Any, context: Any) -> UploadReceipt:
+        left.append(len(rig.tree.paths()))
+        return take(media, context)
+
+    monkeypatch.setattr(rig.destination, "take", counted)
+    assert manager.process().succeeded == 5 * FILES
+    assert rig.tree.paths() == []
+    assert min(left) < 4 * FILES, "what was delivered is dealt with while others are sent"
 
 
 def test_tasks_beside_one_that_a_worker_died_on_are_not_claimed_in_a_chain(
