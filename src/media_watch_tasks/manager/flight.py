@@ -25,6 +25,8 @@ class Flight:
         self.cancel = cancel
         self._clock = clock
         now = clock.monotonic_ns()
+        self.has_begun = False
+        """A worker thread has turned to it."""
         self.began_ns = now
         self.moved_ns = now
         """Monotonic time of the last sign of progress."""
@@ -43,6 +45,7 @@ class Flight:
 
     def begin(self) -> None:
         """A worker thread turns to it; until then it waited for one."""
+        self.has_begun = True
         self.began_ns = self.moved_ns = self._clock.monotonic_ns()
 
     def interrupt(self, reason: CancelReason) -> None:
