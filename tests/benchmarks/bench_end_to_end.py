@@ -29,7 +29,7 @@ from media_watch_tasks.model.tasks import Claim, ClaimRequest, NewTask
 from media_watch_tasks.model.uploads import UploadReceipt
 
 FILES_IN_A_FOLDER = 100
-BATCH = 32
+BATCH = 16
 """So many tasks does the manager claim at once where uploads take no time."""
 WORKERS = (TaskManagerOptions().workers, 8, 32)
 

@@ -20,7 +20,7 @@ _QUICK_NS = 150_000
 """A job that takes no longer, alone, is over before a second thread has helped with it."""
 _QUICK_ENOUGH = 24
 """So many quick jobs in a row, and chains are made."""
-_LONGEST_CHAIN = 32
+_LONGEST_CHAIN = 16
 """A longer one saves next to nothing, and more would be in hand if the process died."""
 _SLACK_NS = 3_000_000
 """A chain that is late by this much may have waited for the processor."""
