@@ -23,7 +23,7 @@ PATIENCE = 20.0
 @pytest.fixture
 def hands() -> Iterator[Hands]:
     """Three hands."""
-    hands = Hands(3, SystemClock())
+    hands = Hands(3, SystemClock(), may_stock=True)
     yield hands
     hands.close()
 
@@ -103,29 +103,30 @@ def test_a_chain_that_meets_a_slow_job_is_taken_over_by_the_other_hands(hands: H
     assert not hands.makes_chains
 
 
-def test_short_jobs_wait_for_hands_and_none_stands_idle(hands: Hands) -> None:
+@pytest.mark.parametrize("may_stock", [True, False])
+def test_short_jobs_wait_for_hands_where_that_may_be(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, may_stock: bool
+) -> None:
     """A hand goes from one job to the next although nobody has collected the first outcome."""
+    monkeypatch.setattr("media_watch_tasks.manager.hands._QUICK_NS", -1)
+    hands = Hands(3, clock, may_stock=may_stock)
     noted = Noted()
-
-    def short() -> list[Outcome]:
-        threading.Event().wait(0.001)  # and not quick
-        return []
-
-    for _ in range(100):
-        hands.give(Job((flight(),), short))
+    for _ in range(20):
+        hands.give(noted.job())
         all_done(hands)
-    assert hands.room > 3
     assert not hands.makes_chains
+    assert (hands.room > 3) is may_stock
     jobs = [noted.job() for _ in range(hands.room)]
     hands.give(*jobs)
-    assert hands.free < 0
+    assert hands.free == 3 - len(jobs)
     all_done(hands)
-    assert len(noted.threads) == len(jobs)
+    assert len(noted.threads) == 20 + len(jobs)
+    hands.close()
 
 
 def test_what_waits_while_all_hands_are_busy_is_handed_back(clock: FakeClock) -> None:
     """Not at once: only when it has waited for a while. What a hand is at stays with it."""
-    hands = Hands(3, clock)
+    hands = Hands(3, clock, may_stock=True)
     used_to_quick_jobs(hands)
     go_on = threading.Event()
     at_work = threading.Semaphore(0)
@@ -153,7 +154,7 @@ def test_what_waits_while_all_hands_are_busy_is_handed_back(clock: FakeClock) ->
 
 def test_work_that_is_no_claim_is_not_handed_back(clock: FakeClock) -> None:
     """An after-upload action belongs to the run."""
-    hands = Hands(1, clock)
+    hands = Hands(1, clock, may_stock=True)
     go_on = threading.Event()
     done: list[int] = []
 

@@ -57,8 +57,10 @@ class Hands:
     handed back, so that nothing ever waits behind slow work.
     """
 
-    def __init__(self, count: int, clock: Clock) -> None:
+    def __init__(self, count: int, clock: Clock, *, may_stock: bool) -> None:
+        """`may_stock`: outcomes of short jobs may wait a few jobs long before they are written."""
         self._clock = clock
+        self._may_stock = may_stock
         self._jobs: deque[Job] = deque()
         self._done: deque[tuple[Job, list[Outcome]]] = deque()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -183,7 +185,7 @@ class Hands:
 
     @property
     def _keeps_stock(self) -> bool:
-        return self._short >= _SHORT_ENOUGH
+        return self._may_stock and self._short >= _SHORT_ENOUGH
 
     def _have_threads(self, count: int) -> None:
         while self._threads < count:

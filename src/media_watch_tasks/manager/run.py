@@ -59,7 +59,7 @@ class Run:
         self._limit = limit
         self._force = force
         self._more_to_come = more_to_come
-        self._hands = Hands(core.options.workers, core.clock)
+        self._hands = Hands(core.options.workers, core.clock, may_stock=core.destinations.find_existing)
         self._began_ns = core.clock.monotonic_ns()
         self._deadline_ns = None if time_budget is None else self._began_ns + to_ns(time_budget)
         self._counts: Counter[str] = Counter()
