@@ -68,6 +68,14 @@ def a_chain_takes_suspects_along(patch: Patch) -> None:
     patch.setattr(run.Run, "_without_suspects", lambda _self, claims: claims)
 
 
+@killed_by(
+    "test_manager_quick_work.py::"
+    "test_outcomes_are_written_together_only_where_the_destination_can_be_asked[sqlite-False]"
+)
+def outcomes_wait_also_where_nobody_finds_what_was_delivered(patch: Patch) -> None:
+    patch.setattr(Destinations, "find_existing", True)
+
+
 @killed_by("test_manager_quick_work.py::test_a_stop_gives_back_what_no_hand_has_turned_to[sqlite]")
 def what_is_given_back_counts_as_begun(patch: Patch) -> None:
     patch.setattr(run, "Released", lambda ref, **_named: Released(ref=ref))
