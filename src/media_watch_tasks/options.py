@@ -94,7 +94,10 @@ class TaskManagerOptions(Value):
     settle_for: timedelta = attrs.field(default=timedelta(seconds=10), validator=_at_least(_ZERO))
     """A file is sent only once it has stood still for this long, seen by two looks at it."""
     workers: int = attrs.field(default=3, validator=_whole(1))
-    """Upload threads: no more tasks are claimed than there are free ones. A `BatchUploader` gets a batch for each."""
+    """Upload threads: a task is claimed for each that is free, a few more while uploads take only milliseconds.
+
+    A `BatchUploader` gets a batch for each.
+    """
     retry: RetryOptions = attrs.field(factory=RetryOptions)
     lease: timedelta = attrs.field(default=timedelta(minutes=10), validator=_at_least(timedelta(milliseconds=50)))
     """How long a task stays a worker's without a sign of life."""

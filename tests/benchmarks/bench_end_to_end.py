@@ -1,7 +1,8 @@
 """From the listing to the receipt: 100,000 new files through the whole manager, beside the sum of its parts.
 
 The uploader does nothing, so that what remains is the library's own work. The parts are measured apart in the same
-run: listing, diff and record, enqueue, claim and settle (one task a commit, as a single free worker causes it).
+run: listing, diff and record, enqueue, claim and settle (one task a commit, as a single free worker causes it). Beside
+them stands claim and settle in batches, as the manager does it here.
 
     python tests/benchmarks/bench_end_to_end.py [--files 100000]
 """
@@ -13,12 +14,12 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from media_watch_tasks import LocalMediaResolver, LocalMediaScanner, SqliteStores, TaskManager, TaskManagerOptions
-from media_watch_tasks.abc import UploadContext, Uploader
+from media_watch_tasks.abc import TaskStore, UploadContext, Uploader
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.model.assets import ResolvedMedia
 from media_watch_tasks.model.identity import Route
@@ -28,6 +29,8 @@ from media_watch_tasks.model.tasks import Claim, ClaimRequest, NewTask
 from media_watch_tasks.model.uploads import UploadReceipt
 
 FILES_IN_A_FOLDER = 100
+BATCH = 16
+"""So many tasks does the manager claim at once where uploads take no time."""
 WORKERS = (TaskManagerOptions().workers, 8, 32)
 
 
@@ -86,19 +89,34 @@ def parts(root: Path, database: Path) -> dict[str, float]:
                     stores.tasks.enqueue_if_absent(batch)
 
         seconds["enqueue"] = timed(enqueue)
-        request = ClaimRequest(
-            worker_id=stores.tasks.register_worker(), routes=(route,), limit=1, lease_ns=600 * 10**9,
-            longest_delay_ns=10**15,
-        )  # fmt: skip
-
-        def claim_and_settle() -> None:
-            claims: tuple[Claim, ...] = tuple(stores.tasks.claim_batch(request))
-            while claims:
-                done = [Delivered(ref=claim.ref, receipt=UploadReceipt("x")) for claim in claims]
-                claims = stores.tasks.settle(done, then_claim=request).claims
-
-        seconds["claim and settle"] = timed(claim_and_settle)
+        seconds["claim and settle"] = timed(lambda: claim_and_settle(stores.tasks, route, 1))
     return seconds
+
+
+def in_batches(root: Path, database: Path) -> float:
+    """Seconds for claiming and settling them 32 at a time, as the work of this benchmark makes the manager do it."""
+    scanner = LocalMediaScanner(root)
+    route = Route(scanner.source_id, "NoUploader")
+    now = time.time_ns()
+    with SqliteStores(database) as stores:
+        for page in scanner.scan_assets(cancel=CancelToken()):
+            tasks = [
+                NewTask(route=route, asset_id=a.asset_id, fingerprint=a.fingerprint, due_ns=now) for a in page.assets
+            ]
+            if tasks:
+                stores.tasks.enqueue_if_absent(tasks)
+        return timed(lambda: claim_and_settle(stores.tasks, route, BATCH))
+
+
+def claim_and_settle(tasks: TaskStore, route: Route, limit: int) -> None:
+    """All that is queued: the settlement of the last and the claim of the next in one commit."""
+    request = ClaimRequest(
+        worker_id=tasks.register_worker(), routes=(route,), limit=limit, lease_ns=600 * 10**9, longest_delay_ns=10**15
+    )
+    claims: Sequence[Claim] = tasks.claim_batch(request)
+    while claims:
+        done = [Delivered(ref=claim.ref, receipt=UploadReceipt("x")) for claim in claims]
+        claims = tasks.settle(done, then_claim=request).claims
 
 
 def whole(root: Path, database: Path, *, workers: int) -> float:
@@ -123,6 +141,7 @@ def main() -> None:
         root = Path(folder, "source")
         make_tree(root, files)
         seconds = parts(root, Path(folder, "parts.db"))
+        batches = in_batches(root, Path(folder, "batches.db"))
         totals = {workers: whole(root, Path(folder, f"whole-{workers}.db"), workers=workers) for workers in WORKERS}
     print(f"{files:,} files, one byte each, {FILES_IN_A_FOLDER} in a folder\n")
     print("| part | s | files/s |\n|---|---:|---:|")
@@ -130,6 +149,7 @@ def main() -> None:
     ends = {f"end to end, {workers} workers": total for workers, total in totals.items()}
     for name, value in [*seconds.items(), ("sum of the parts", apart), *ends.items()]:
         print(f"| {name} | {value:.2f} | {files / value:,.0f} |")
+    print(f"\nclaim and settle, {BATCH} a commit: {batches:.2f} s, {files / batches:,.0f} files/s")
     print(f"\nthe default is {TaskManagerOptions().workers} workers; goal: at most 2 times the sum of the parts")
     for name, value in ends.items():
         print(f"{name} / sum of the parts: {value / apart:.2f}")

@@ -29,7 +29,7 @@ from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.listings import Listings
 from media_watch_tasks.manager.scanning import Scanning
 from media_watch_tasks.model.assets import MediaAsset
-from media_watch_tasks.model.settlements import Failed
+from media_watch_tasks.model.settlements import Failed, Released
 from media_watch_tasks.model.sources import BaselineState, KnownListing
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.options import RetryOptions
@@ -61,6 +61,46 @@ def a_folder_is_judged_by_one_file_in_it(patch: Patch) -> None:
         return not scanner.was_visible(scanner.filter_spec, probe)
 
     patch.setattr(LocalMediaScanner, "leaves_out", leaves_out)
+
+
+@killed_by("test_manager_quick_work.py::test_tasks_beside_one_that_a_worker_died_on_are_not_claimed_in_a_chain[sqlite]")
+def a_chain_takes_suspects_along(patch: Patch) -> None:
+    patch.setattr(run.Run, "_without_suspects", lambda _self, claims: claims)
+
+
+@killed_by(
+    "test_manager_quick_work.py::"
+    "test_outcomes_are_written_together_only_where_the_destination_can_be_asked[sqlite-False]"
+)
+def outcomes_wait_also_where_nobody_finds_what_was_delivered(patch: Patch) -> None:
+    patch.setattr(Destinations, "find_existing", True)
+
+
+@killed_by("test_manager_quick_work.py::test_a_stop_gives_back_what_no_hand_has_turned_to[sqlite]")
+def what_is_given_back_counts_as_begun(patch: Patch) -> None:
+    patch.setattr(run, "Released", lambda ref, **_named: Released(ref=ref))
+
+
+@killed_by("test_manager_quick_work.py::test_a_limit_holds_within_a_chain[sqlite]")
+def a_chain_is_always_as_long_as_can_be(patch: Patch) -> None:
+    request = run.Run._request
+
+    def unlimited(self: Any, **named: Any) -> Any:
+        found = request(self, **named)
+        return None if found is None else attrs.evolve(found, limit=32)
+
+    patch.setattr(run.Run, "_request", unlimited)
+
+
+@killed_by("test_manager_delivery.py::test_file_that_changed_is_superseded_although_it_cannot_be_read")
+def what_cannot_be_read_is_not_looked_at(patch: Patch) -> None:
+    check = attempt.Attempt._check_source
+
+    def only_with_media(self: Any) -> None:
+        if self._media is not None:
+            check(self)
+
+    patch.setattr(attempt.Attempt, "_check_source", only_with_media)
 
 
 @killed_by("test_manager_delivery.py::test_half_written_file_is_not_sent")

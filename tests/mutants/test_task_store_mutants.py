@@ -39,6 +39,14 @@ def _wrap(patch: Patch, owner: object, name: str, around: Callable[..., Any]) ->
 # ---- leases
 
 
+@killed_by("test_a_claim_that_nobody_touched_leaves_no_trace")
+def claims_that_nobody_touched_count_as_begun(patch: Patch) -> None:
+    def around(original: Any, book: TaskBook, item: Any) -> bool:
+        return bool(original(book, attrs.evolve(item, untouched=False) if isinstance(item, Released) else item))
+
+    _wrap(patch, settling, "settle", around)
+
+
 @killed_by("test_a_claim_takes_back_what_dead_workers_held", "test_a_reboot_ends_all_leases")
 def expired_claims_are_never_taken(patch: Patch) -> None:
     patch.setattr(claiming, "_is_over", lambda *_: False)

@@ -57,8 +57,8 @@ def test_an_upload_has_stages_a_rate_and_a_time_left(rig: Any, monkeypatch: pyte
     heard: list[UploadProgress] = []
     right = Flight.on_progress
 
-    def on_progress(self: Flight, progress: UploadProgress) -> bool:
-        told = right(self, progress)
+    def on_progress(self: Flight, *moved: Any) -> bool:
+        told = right(self, *moved)
         assert self.progress is not None
         noted.append(self.progress)
         return told

@@ -253,7 +253,7 @@ class TaskStore(ABC):
     def extend(
         self, refs: Sequence[ClaimRef], *, lease_ns: int, progress: Mapping[int, UploadProgress] | None = None
     ) -> frozenset[int]:
-        """Make the leases end `lease_ns` from now, and keep the progress of tasks; the ids acted on."""
+        """Make the leases end `lease_ns` from now, or up to a 64th of it sooner; keep progress; the ids acted on."""
 
     @abstractmethod
     def settle(
@@ -261,11 +261,11 @@ class TaskStore(ABC):
     ) -> SettleResult:
         """Write how work ended, and claim the next, all in one commit.
 
-        A task that waited behind a settled one becomes eligible. `Released` gives the attempt back. Work that is to be
-        repeated (`Failed`, `Released`, a lease taken back) ends `cancelled` instead if somebody cancelled it meanwhile,
-        or if a newer version waits behind it. `Delivered` of a newer version marks earlier receipts of the asset as
-        replaced, and ends automatic pauses of source and destination whose time is over (not if deduplicated: nothing
-        was sent). `Failed`, `Delivered` and `Dead` count the attempt of a claim that was not begun.
+        A task that waited behind a settled one becomes eligible. `Released` gives the attempt (`untouched`: the claim)
+        back. Work to be repeated (`Failed`, `Released`, a lease taken back) ends `cancelled` instead if somebody
+        cancelled it, or a newer version waits behind it. `Delivered` of a newer version marks earlier receipts of the
+        asset as replaced, and ends automatic pauses of source and destination whose time is over (not if deduplicated:
+        nothing was sent). `Failed`, `Delivered` and `Dead` count the attempt of a claim that was not begun.
         """
 
     @abstractmethod

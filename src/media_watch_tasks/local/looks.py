@@ -39,7 +39,8 @@ class FolderInUse:
         self._directory: bytes | None = None
         self._descriptor = _CLOSED
         """Of the folder; closed if that is gone."""
-        self._file_system = FileSystem()
+        self._file_system: FileSystem | None = None
+        """What the folder stands on; None until a file was found in it."""
         self._file_systems = {} if file_systems is None else file_systems
 
     def look(self, path: bytes) -> AssetStat | None:
@@ -49,20 +50,21 @@ class FolderInUse:
             self._enter(directory)
         if self._descriptor == _CLOSED:
             return None
-        file_system = self._file_system
         try:
-            found = self._stat(path, name, file_system)
+            found = self._stat(path, name)
         except OSError as error:
             if error.errno in NOT_THERE:
                 return None
             raise
         if not stat.S_ISREG(found.st_mode):
             return None
-        file_id = signed_file_id(found.st_ino) if file_system.keeps_file_ids else None
+        keeps_file_ids = self._file_system is not None and self._file_system.keeps_file_ids
+        file_id = signed_file_id(found.st_ino) if keeps_file_ids else None
         return AssetStat(found.st_size, within_int64(found.st_mtime_ns), file_id)
 
-    def _stat(self, path: bytes, name: bytes, file_system: FileSystem) -> os.stat_result:
+    def _stat(self, path: bytes, name: bytes) -> os.stat_result:
         found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        file_system = self._file_system or self._look_at_file_system(found.st_dev)
         if stat.S_ISLNK(found.st_mode) and self._follow_below is not None:
             return self._opened(path)
         if stat.S_ISREG(found.st_mode) and file_system.may_be_stale:
@@ -87,16 +89,19 @@ class FolderInUse:
         except OSError as error:
             if error.errno not in NOT_THERE:
                 raise
-        else:
-            key = os.fstat(self._descriptor).st_dev, os.fstatvfs(self._descriptor).f_fsid
-            if key not in self._file_systems:
-                self._file_systems[key] = file_system_of(self._descriptor)
-            self._file_system = self._file_systems[key]
         self._directory = directory
+
+    def _look_at_file_system(self, device: int) -> FileSystem:
+        key = device, os.fstatvfs(self._descriptor).f_fsid
+        if key not in self._file_systems:
+            self._file_systems[key] = file_system_of(self._descriptor)
+        self._file_system = self._file_systems[key]
+        return self._file_system
 
     def close(self) -> None:
         """Close the folder."""
         self._directory = None
+        self._file_system = None
         if self._descriptor != _CLOSED:
             os.close(self._descriptor)
             self._descriptor = _CLOSED

@@ -81,14 +81,17 @@ class LocalMediaResolver(LocalChanges, MediaResolver, OpensByteSources):
     def stat(self, assets: Sequence[MediaAsset], *, cancel: CancelToken) -> Sequence[AssetStat | None]:
         """See `MediaResolver`. Assets of one folder that stand together cost one opening of it."""
         looks: list[AssetStat | None] = []
+        found = False
         with self._root.opened() as root, FolderInUse(root, self._follow_below, self._file_systems) as folder:
             for asset in assets:
                 cancel.raise_if_cancelled()
                 try:
-                    looks.append(folder.look(asset.asset_id) if is_well_formed(asset.asset_id) else None)
+                    look = folder.look(asset.asset_id) if is_well_formed(asset.asset_id) else None
                 except OSError as error:
                     raise self._failed(asset, error) from error
-            if any(look is not None for look in looks):
+                looks.append(look)
+                found = found or look is not None
+            if found:
                 self._proof.found(root)
             elif looks:
                 self._proof.require(root)

@@ -27,6 +27,7 @@ from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.manager.outcomes import Outcome, SourceVersionFound, judge, succeeded
 from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.model.assets import MediaAsset, ResolvedMedia
+from media_watch_tasks.model.events import TaskBegun
 from media_watch_tasks.model.metadata import MediaMetadata
 from media_watch_tasks.model.redaction import redact
 from media_watch_tasks.model.settlements import ReservationState
@@ -55,6 +56,10 @@ class Attempt:
     """The steps of an attempt, so that single uploads and batches take the same ones."""
 
     def __init__(self, core: ManagerCore, flight: Flight, known: AssetState | None) -> None:
+        flight.begin()
+        notifier = core.notifier
+        if notifier.active:
+            notifier.emit(TaskBegun(at_ns=notifier.now_ns(), task=flight.claim.task))
         self._core = core
         self._flight = flight
         self._task = flight.claim.task
@@ -88,8 +93,11 @@ class Attempt:
         """Everything before the upload; a receipt if nothing has to be sent."""
         self._flight.cancel.raise_if_cancelled()
         self._kept = self._spooling.kept(self._task)
-        self._check_source()
-        self._media = self._resolve() if self._kept is None else self._from_kept(self._kept)
+        if self._kept is None:
+            self._media = self._resolve()
+        else:
+            self._check_source()
+            self._media = self._from_kept(self._kept)
         if self._kept is None and self._spooling.before_sending:
             self._keep()
         if self._task.ever_begun:
@@ -120,7 +128,9 @@ class Attempt:
         if self._reserved is not None and (sent_hash or receipt.sha256 or self._reserved) != self._reserved:
             raise TransientError("the bytes sent are not those that were hashed before")
         known_hash = receipt.sha256 or sent_hash or self._reserved
-        complete = attrs.evolve(receipt, size=size, sha256=known_hash)
+        complete = receipt
+        if receipt.size is None or receipt.sha256 != known_hash:
+            complete = attrs.evolve(receipt, size=size, sha256=known_hash)
         sent = 0 if receipt.deduplicated else max(self._flight.bytes_sent, size if self._flight.bytes_read else 0)
         return succeeded(
             self._flight.claim,
@@ -213,6 +223,12 @@ class Attempt:
             )
         except AssetNotFound:
             self._raise_gone()
+            raise
+        except (SourceOfflineError, AuthenticationRequiredError, OperationCancelled):
+            raise
+        except Exception:
+            # That the file is another version counts before whatever keeps it from being read.
+            self._check_source()
             raise
         # A trouble of the reading says nothing of the file: what is not kept is asked for again.
         if media.metadata is not None and not media.metadata.transient and media.metadata != current:

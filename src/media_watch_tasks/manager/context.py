@@ -14,7 +14,7 @@ from media_watch_tasks.manager.core import ManagerCore
 from media_watch_tasks.manager.flight import Flight
 from media_watch_tasks.model.events import TaskProgress
 from media_watch_tasks.model.redaction import without_url_secrets
-from media_watch_tasks.model.uploads import Stage, UploadProgress, UploadReceipt
+from media_watch_tasks.model.uploads import Stage, UploadReceipt
 
 __all__ = ["ManagedContext"]
 
@@ -77,11 +77,12 @@ class ManagedContext(UploadContext):
     def progress(self, done: int, *, total: int | None = None, stage: Stage = Stage.TRANSFER) -> None:
         """Note the progress; listeners hear of it now and then."""
         whole = self._flight.claim.task.fingerprint.size if total is None and stage is Stage.TRANSFER else total
-        progress = UploadProgress(stage, done, whole)
         notifier = self._core.notifier
-        if self._flight.on_progress(progress) and notifier.active:
-            paced = self._flight.progress or progress
-            notifier.emit(TaskProgress(at_ns=notifier.now_ns(), task=self._flight.claim.task, progress=paced))
+        if not self._flight.on_progress(stage, done, whole) or not notifier.active:
+            return
+        progress = self._flight.progress
+        if progress is not None:
+            notifier.emit(TaskProgress(at_ns=notifier.now_ns(), task=self._flight.claim.task, progress=progress))
 
     def watch(self, stream: BinaryIO, *, offset: int = 0) -> BinaryIO:
         """Report what is read from the stream as progress of the transfer."""

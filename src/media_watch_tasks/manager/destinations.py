@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from media_watch_tasks.abc.scanner import Filters, LocalSource, MediaScanner
-from media_watch_tasks.abc.uploader import BatchUploader, FansOut, LocalDestination, Uploader
+from media_watch_tasks.abc.uploader import BatchUploader, FansOut, FindsExisting, LocalDestination, Uploader
 from media_watch_tasks.errors import ConfigurationError
 from media_watch_tasks.model.identity import Route
 from media_watch_tasks.model.values import Value
@@ -45,6 +45,11 @@ class Destinations:
     def ids(self) -> frozenset[str]:
         """The destination ids."""
         return frozenset(route.destination_id for route in self._by_route)
+
+    @property
+    def find_existing(self) -> bool:
+        """What was delivered before a crash, and not written, is found at every destination instead of sent again."""
+        return all(isinstance(part, FindsExisting) for part in self._by_route.values())
 
     def uploader(self, route: Route) -> Uploader:
         """The uploader of a route."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import attrs
-
 from media_watch_tasks.cancellation import CancelReason, CancelToken
 from media_watch_tasks.clock import Clock
 from media_watch_tasks.manager.pace import Pace
@@ -27,6 +25,8 @@ class Flight:
         self.cancel = cancel
         self._clock = clock
         now = clock.monotonic_ns()
+        self.has_begun = False
+        """A worker thread has turned to it."""
         self.began_ns = now
         self.moved_ns = now
         """Monotonic time of the last sign of progress."""
@@ -36,11 +36,17 @@ class Flight:
         self.bytes_read = 0
         self.bytes_sent = 0
         """As far as the uploader has told."""
-        self.progress: UploadProgress | None = None
-        self._pace = Pace()
+        self._at: tuple[Stage, int, int | None] | None = None
+        self._rate: float | None = None
+        self._pace: Pace | None = None
         self._persisted = 0.0
         self._told = 0.0
         self._told_ns = 0
+
+    def begin(self) -> None:
+        """A worker thread turns to it; until then it waited for one."""
+        self.has_begun = True
+        self.began_ns = self.moved_ns = self._clock.monotonic_ns()
 
     def interrupt(self, reason: CancelReason) -> None:
         """Ask the work to stop; the first reason counts."""
@@ -58,20 +64,30 @@ class Flight:
         """A sign of life that is no byte."""
         self.moved_ns = self._clock.monotonic_ns()
 
-    def on_progress(self, progress: UploadProgress) -> bool:
+    @property
+    def progress(self) -> UploadProgress | None:
+        """How far it is; None before the upload has said so."""
+        at = self._at
+        return None if at is None else UploadProgress(*at, rate=self._rate)
+
+    def on_progress(self, stage: Stage, done: int, total: int | None) -> bool:
         """The upload moved on; True if listeners are to be told (each 1 %, and each half second in which it moved)."""
+        # Called for every read of a file: a value is made of it only for those who ask.
         self.cancel.raise_if_cancelled()
         now = self._clock.monotonic_ns()
-        moved = self.progress is None or progress != self.progress
-        if moved:
-            self.moved_ns = now
-        new_stage = self.progress is None or progress.stage != self.progress.stage
-        self.progress = attrs.evolve(progress, rate=self._pace.rate(progress.stage, progress.done, now))
-        if progress.stage is Stage.TRANSFER:
-            self.bytes_sent = max(self.bytes_sent, progress.done)
-        fraction = progress.fraction or 0.0
+        before, at = self._at, (stage, done, total)
+        if self._pace is None:
+            self._pace = Pace()
+        self._rate = self._pace.rate(stage, done, now)
+        if stage is Stage.TRANSFER and done > self.bytes_sent:
+            self.bytes_sent = done
+        if at == before:
+            return False
+        self._at = at
+        self.moved_ns = now
+        fraction = _fraction(done, total)
         due = now - self._told_ns >= _EVENT_INTERVAL_NS or fraction - self._told >= _EVENT_STEP
-        if moved and (new_stage or due):
+        if due or before is None or stage is not before[0]:
             self._told, self._told_ns = fraction, now
             return True
         return False
@@ -85,6 +101,12 @@ class Flight:
             return None
         self._persisted = progress.fraction
         return progress
+
+
+def _fraction(done: int, total: int | None) -> float:
+    if not total:
+        return 0.0 if total is None else 1.0
+    return min(done / total, 1.0)
 
 
 class Flights:

@@ -62,7 +62,7 @@ class Heartbeat:
         for flight in flights:
             stalled = now - flight.moved_ns > self._stall_ns
             too_long = self._timeout_ns is not None and now - flight.began_ns > self._timeout_ns
-            if (stalled or too_long) and not flight.cancel.cancelled:
+            if flight.has_begun and (stalled or too_long) and not flight.cancel.cancelled:
                 _log.warning("upload cut off: no progress, or too long", extra={"task_id": flight.claim.task.id})
                 flight.interrupt(CancelReason.STALL)
 

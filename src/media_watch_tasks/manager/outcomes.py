@@ -47,7 +47,7 @@ __all__ = ["Counted", "Outcome", "PauseWish", "SourceVersionFound", "judge", "su
 
 _log = logging.getLogger(__name__)
 
-Counted = Literal["succeeded", "failed", "dead", "cancelled", "superseded", "released", "lease_lost"]
+Counted = Literal["succeeded", "failed", "dead", "cancelled", "superseded", "released", "given_back", "lease_lost"]
 """Under what a run counts a task."""
 
 

@@ -1,4 +1,4 @@
-"""One run of the queue: the coordinator claims for free hands, collects outcomes, and writes them."""
+"""One run of the queue: the coordinator claims what hands have room for, collects outcomes, and writes them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from media_watch_tasks.manager.outcomes import Outcome, judge
 from media_watch_tasks.manager.settling import Settler
 from media_watch_tasks.manager.spooling import Spooling
 from media_watch_tasks.manager.unfinished import remove_unfinished
-from media_watch_tasks.model.events import TaskBegun
 from media_watch_tasks.model.reports import ProcessReport
-from media_watch_tasks.model.settlements import Dead
+from media_watch_tasks.model.settlements import Dead, Released
 from media_watch_tasks.model.sources import AssetState
 from media_watch_tasks.model.tasks import Claim, ClaimRequest, Task
 
@@ -60,7 +59,7 @@ class Run:
         self._limit = limit
         self._force = force
         self._more_to_come = more_to_come
-        self._hands = Hands(core.options.workers)
+        self._hands = Hands(core.options.workers, core.clock, may_stock=core.destinations.find_existing)
         self._began_ns = core.clock.monotonic_ns()
         self._deadline_ns = None if time_budget is None else self._began_ns + to_ns(time_budget)
         self._counts: Counter[str] = Counter()
@@ -107,11 +106,14 @@ class Run:
     def _loop(self) -> None:
         while True:
             self._look_for_a_stop()
+            self._give_back(
+                [flight.claim for job in self._hands.hand_back(at_once=self._is_stopping) for flight in job.flights]
+            )
             self._act_after_uploads()
             claims = self._settle_and_claim()
             if claims:
                 self._dispatch(claims)
-                if self._hands.free:
+                if self._hands.free > 0:
                     continue
             elif not self._hands.busy and not self._settler.pending:
                 if self._stopped_by is not None:
@@ -134,10 +136,14 @@ class Run:
             self._stop("time_budget")
         elif self._limit is not None and self._counts["taken"] >= self._limit:
             self._stop("limit")
-        if self._stopped_by not in {None, "limit"}:
+        if self._is_stopping:
             grace = to_ns(self._core.options.shutdown_grace)
             if now - self._stopped_ns >= grace:
                 self._interrupt_all()
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stopped_by not in {None, "limit"}
 
     def _stop(self, why: str) -> None:
         if self._stopped_by is None or (self._stopped_by == "limit" and why != "limit"):
@@ -148,10 +154,10 @@ class Run:
         """Give what is owed to one hand: it keeps no upload waiting for long."""
         owing = self._settler.owing
         acting = any(not job.flights for job in self._hands.busy)
-        if owing and not acting and self._hands.free and self._stopped_by in {None, "limit"}:
+        if owing and not acting and self._hands.room > 0 and not self._is_stopping:
             tasks = tuple(owing)
             owing.clear()
-            self._hands.give(Job((), lambda: self._act(tasks)))
+            self._hands.give_aside(lambda: self._act(tasks))
 
     def _act(self, tasks: Sequence[Task]) -> list[Outcome]:
         for task in tasks:
@@ -171,7 +177,7 @@ class Run:
         self._sweep()
         request = self._request() if self._stopped_by is None and not self._alone else None
         counts, claims = self._settler.flush(request)
-        self._counts += counts
+        self._count(counts)
         if self._alone and not self._hands.busy:
             self._alone = False
         if not claims and request is not None and len(self._groups) > 1:
@@ -184,12 +190,13 @@ class Run:
         return claims
 
     def _request(self, *, alone: bool = False) -> ClaimRequest | None:
-        free = self._hands.free
-        if free < 1:
-            return None
         group = self._groups[self._turn % len(self._groups)]
+        most = self._hands.room
+        if alone or group.batch is not None:
+            most = 0 if self._hands.free < 1 else 1 if alone else group.batch or 1
+        if most < 1:
+            return None
         self._turn += 1
-        most = 1 if alone else group.batch if group.batch is not None else free
         if self._limit is not None:
             most = min(most, self._limit - self._counts["taken"])
         if most < 1:
@@ -235,7 +242,7 @@ class Run:
     def _dispatch(self, claims: Sequence[Claim]) -> None:
         core = self._core
         self._counts["taken"] += len(claims)
-        claims = self._without_expired(claims)
+        claims = self._without_suspects(self._without_expired(claims))
         known = core.media_state.assets(core.source_id, [claim.task.asset_id for claim in claims]) if claims else ()
         work = [
             (Flight(claim, cancel=CancelToken(), clock=core.clock), state)
@@ -243,8 +250,6 @@ class Run:
         ]
         for flight, _ in work:
             core.flights.add(flight)
-            if core.notifier.active:
-                core.notifier.emit(TaskBegun(at_ns=core.notifier.now_ns(), task=flight.claim.task))
         if not work:
             return
         uploader = core.destinations.uploader(claims[0].task.route)
@@ -278,6 +283,37 @@ class Run:
             else:
                 alive.append(claim)
         return alive
+
+    def _without_suspects(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Of more tasks than hands, one of which a worker died on, as many as there are hands.
+
+        All that a process has claimed counts as begun when it dies: those that had only waited are blamed once for a
+        death in their chain, and not for the next one.
+        """
+        free = max(self._hands.free, 0)
+        if len(claims) <= free or not any(claim.task.crashes for claim in claims):
+            return claims
+        self._hands.take_time()
+        self._give_back(claims[free:])
+        counts, _ = self._settler.flush()  # before the others begin: they may be the death of this process
+        self._count(counts)
+        return claims[:free]
+
+    def _give_back(self, claims: Sequence[Claim]) -> None:
+        """Leave tasks that no hand has turned to to whoever has one free."""
+        self._settler.add(
+            [
+                Outcome(claim=claim, counted="given_back", settlement=Released(ref=claim.ref, untouched=True))
+                for claim in claims
+            ]
+        )
+
+    def _count(self, counts: Counter[str]) -> None:
+        given_back = counts.pop("given_back", 0)
+        self._counts += counts
+        self._counts["taken"] -= given_back
+        if given_back and self._stopped_by == "limit":
+            self._stopped_by = None
 
     def _give_up_the_lost(self) -> None:
         """Settle for threads that were asked to stop long ago and do not come back."""

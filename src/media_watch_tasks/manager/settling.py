@@ -162,7 +162,7 @@ class Settler:
                     item.message or item.settlement.reason,
                     extra={"task_id": item.claim.task.id, "asset": item.claim.task.display},
                 )
-            if notifier.active:
+            if notifier.active and item.counted != "given_back":
                 for event in self._events(item, notifier.now_ns()):
                     notifier.emit(event)
         return counts

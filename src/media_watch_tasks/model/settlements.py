@@ -67,6 +67,8 @@ class Released(Value):
     wait: WaitReason = WaitReason.SNOOZED
     note: str | None = None
     """Why, for people."""
+    untouched: bool = False
+    """Work on it never began: it is as if the task had not been claimed, and the same run may take it again."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

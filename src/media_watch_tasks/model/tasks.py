@@ -245,7 +245,7 @@ class ClaimRequest(Value):
     worker_id: str
     routes: tuple[Route, ...]
     limit: int
-    """No more than the worker has free hands for, or one batch of the destination."""
+    """No more than the worker will turn to at once, or one batch of the destination."""
     lease_ns: int
     longest_delay_ns: int
     """A due time further off than this is pulled in: the wall clock has jumped."""

@@ -40,6 +40,41 @@ def test_half_written_file_is_not_sent(rig: Any) -> None:
     assert [task.attempts for task in manager.tasks(states=["cancelled"])] == [0], "no attempt was spent"
 
 
+def test_file_that_changed_is_superseded_although_it_cannot_be_read(rig: Any) -> None:
+    manager = rig.watching()
+    rig.tree.put("a.mp4", b"half")
+    manager.scan_and_enqueue_new()
+    rig.settle()
+    rig.tree.put("a.mp4", b"half and a bit")
+    resolve = rig.resolver.resolve_for_upload
+
+    def locked(*_arguments: Any, **_named: Any) -> None:
+        raise TransientError("locked by whoever writes it")
+
+    rig.resolver.resolve_for_upload = locked
+    assert manager.process().superseded == 1
+    rig.resolver.resolve_for_upload = resolve
+    rig.clock.advance(10)
+    assert manager.process().succeeded == 1
+    assert [task.attempts for task in manager.tasks(states=["cancelled"])] == [0], "no attempt was spent"
+
+
+def test_file_that_was_opened_as_the_right_version_is_looked_at_once_more_and_no_oftener(rig: Any) -> None:
+    manager = rig.watching()
+    for name in "abc":
+        rig.tree.put(f"{name}.mp4")
+    looks: list[bytes] = []
+    stat = rig.resolver.stat
+
+    def counted(assets: Any, **named: Any) -> Any:
+        looks.extend(asset.asset_id for asset in assets)
+        return stat(assets, **named)
+
+    rig.resolver.stat = counted
+    rig.deliver(manager)
+    assert sorted(looks) == [b"a.mp4", b"b.mp4", b"c.mp4"]
+
+
 def test_growing_file_is_sent_without_another_scan(rig: Any) -> None:
     manager = rig.watching()
     rig.tree.put("a.mp4", b"1")

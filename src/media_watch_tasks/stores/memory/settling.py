@@ -34,6 +34,9 @@ def settle(book: TaskBook, settlement: Settlement) -> bool:
             book.end(row, TaskState.DEAD, settlement.reason)
         case Released():
             _keep_error(row, settlement.note)
+            if settlement.untouched:
+                row.begins -= row.begun
+                row.worker = ""
             book.release(row, due_ns=settlement.due_ns, wait=_own_wait(settlement.wait))
         case Cancelled():
             book.end(row, TaskState.CANCELLED, settlement.reason)

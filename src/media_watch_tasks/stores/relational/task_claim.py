@@ -55,7 +55,7 @@ class TaskClaim:
     """UPDATE that claims tasks by their ids."""
     locks_every_ns = NANOSECONDS // 20
     """How often the locks of the other workers are tried."""
-    look_every_ns = NANOSECONDS // 1000
+    look_every_ns = NANOSECONDS // 100
     """How often the queue is brought up to date while there are tasks to claim."""
 
     def __init__(
@@ -171,11 +171,12 @@ class TaskClaim:
         """Claim the best tasks; none where the small tables have changed since the plan was made."""
         execute, clock = self._core.database.execute, self._core.clock
         limit = 1 if request.alone else request.limit
-        pick = (limit, worker, request.floor)
+        # Numbers for what the plan does not ask: a None costs the driver a look-up of its adapters.
+        pick = (limit, worker, -1 if request.floor is None else request.floor)
         lease_end = clock.boot_ns() + request.lease_ns
         boot = names.boots[clock.boot_id()]
         begun = 1 if request.begin else 0
-        taking = (None, self.least_token(now_ns), boot, lease_end, begun, now_ns, names.version)
+        taking = (0, self.least_token(now_ns), boot, lease_end, begun, now_ns, names.version)
         if plan.take is not None:
             return execute(plan.take, (*pick, *taking))
         chosen = self._choose(plan, pick)
@@ -188,7 +189,7 @@ class TaskClaim:
         """What to claim instead, when none of the chosen tasks could be taken."""
         return []
 
-    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int | None]) -> list[int]:
+    def _choose(self, plan: ClaimPlan, pick: tuple[int, int, int]) -> list[int]:
         execute = self._core.database.execute
         best = [row for statement in plan.picks for row in execute(self.counted(statement), (*pick, None))]
         for probe in plan.probes:

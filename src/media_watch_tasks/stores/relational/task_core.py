@@ -49,6 +49,7 @@ UPDATE task SET phase = ?, wait = ?, state = ?, due_ns = ?, error = coalesce(?, 
     attempts = ?, crashes = ?, begins = ?, begun = 0, updated_ns = ?
 WHERE id = ?
 """
+_FORGET_WORKER = "UPDATE task SET worker = NULL WHERE id = ?"
 _END_WAITING = """
 UPDATE task SET phase = 5, slot = NULL, counted = NULL, wait = NULL, state = 5, reason = ?, updated_ns = ?
 WHERE id IN (SELECT value FROM json_each(?))
@@ -114,6 +115,7 @@ class Again(NamedTuple):
     crashes: int
     begins: int
     error: str | None = None
+    untouched: bool = False
 
 
 class TaskCore:
@@ -169,6 +171,9 @@ class TaskCore:
         self.end(ended)
         if moved:
             self.database.executemany(_BACK, moved)
+        forgotten = [(row.task.id,) for row in rows if row.untouched]
+        if forgotten:
+            self.database.executemany(_FORGET_WORKER, forgotten)
 
     def release(self, names: Names, tasks: Sequence[Held]) -> None:
         """Let them go back to where they were, with the attempt given back."""

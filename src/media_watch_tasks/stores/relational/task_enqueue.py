@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from media_watch_tasks.model.identity import Fingerprint, Route, task_key
 from media_watch_tasks.model.tasks import EnqueueOutcome, EnqueueResult, NewTask, WaitReason
@@ -42,12 +42,11 @@ _TAG = "INSERT INTO task_tag (tag, task_id) VALUES (?, ?)"
 _SETTLING = wait_number(WaitReason.SETTLING)
 # Plain numbers: an enumeration costs the driver a look-up of its adapters.
 _READY, _WAITING, _HELD = int(Phase.READY), int(Phase.WAITING), int(Phase.HELD)
+
 _STRANGERS = 64
 """So many tasks between the first and the last asset of a batch, beside twice its own, are read over."""
 
 _Values = tuple[int | str | bytes | None, ...]
-_new = tuple.__new__
-"""Makes a named tuple of its values in order, at half the price of the class."""
 
 
 class _Version(NamedTuple):
@@ -112,11 +111,6 @@ class TaskEnqueue:
         names = self._core.names.at(version)
         rows = self._rows(names, tasks, ids[0])
         known = self._known(rows)
-        if not known:
-            database.executemany(_ADD_NEW, rows)
-            self._tag([pair for pair in zip(ids, tasks, strict=True) if pair[1].tags])
-            enqueued = EnqueueOutcome.ENQUEUED
-            return [_new(EnqueueResult, (enqueued, task_id)) for task_id in ids]
         database.executemany(_ADD_NEW, [row for row in rows if row[:2] not in known])
         self._tag([(row[-1], new) for row, new in zip(rows, tasks, strict=True) if new.tags and row[:2] not in known])
         return [
@@ -133,16 +127,21 @@ class TaskEnqueue:
 
     def _known(self, rows: Sequence[_Values]) -> set[_Values]:
         """(route, asset id) of those rows of which some version is known."""
+        routes = {row[0] for row in rows}
+        if len(routes) == 1:
+            (route_id,) = routes
+            return {(route_id, asset_id) for asset_id in self._known_of(route_id, [row[1] for row in rows])}
+        return {row[:2] for row in rows if self._core.database.execute(_IS_KNOWN, row[:2])}
+
+    def _known_of(self, route_id: Any, assets: Sequence[Any]) -> set[Any]:  # noqa: ANN401 - columns of a row
+        """The assets of which some version is known."""
         execute = self._core.database.execute
-        if len({row[0] for row in rows}) == 1:
-            # Mostly the files of one folder: what stands between the first and the last of them is little else.
-            assets = [row[1] for row in rows]
-            most = 2 * len(rows) + _STRANGERS
-            found = execute(_BETWEEN, (rows[0][0], min(assets), max(assets), most))  # type: ignore[type-var]  # bytes
-            if len(found) < most:
-                there = {row[0] for row in found}
-                return {row[:2] for row in rows if row[1] in there} if there else set()
-        return {row[:2] for row in rows if execute(_IS_KNOWN, row[:2])}
+        # Mostly the files of one folder: what stands between the first and the last of them is little else.
+        most = 2 * len(assets) + _STRANGERS
+        found = execute(_BETWEEN, (route_id, min(assets), max(assets), most))
+        if len(found) < most:
+            return {row[0] for row in found}.intersection(assets) if found else set()
+        return {asset_id for asset_id in assets if execute(_IS_KNOWN, (route_id, asset_id))}
 
     def _rows(self, names: Names, tasks: Sequence[NewTask], task_id: int) -> list[_Values]:
         """What is written of them, with ids from this one on."""

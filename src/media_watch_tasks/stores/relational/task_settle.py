@@ -34,13 +34,14 @@ _MANY = """
 FROM json_each(?2) AS claim
 WHERE task.phase = 4 AND task.id = CAST(claim.key AS INTEGER) AND task.token = claim.value
 """
-# Nothing follows from this one: no earlier version, nobody behind it, the small tables as they are known.
-_SIMPLE = f"""
-    AND {_EARLIER} IS NULL AND NOT EXISTS (SELECT 1 FROM task WHERE phase = 3)
-    AND (SELECT names_version FROM task_store) = ?4
-"""  # noqa: S608 - a constant
-_DELIVER_ONE_SIMPLY = _DELIVER.format(which=_ONE + _SIMPLE)
-_DELIVER_MANY_SIMPLY = _DELIVER.format(which=_MANY + _SIMPLE)
+# Nothing follows from this one: no earlier version (the unique index tells of it, and the row is passed over), nobody
+# behind it, the small tables as they are known.
+_SIMPLE = """
+    AND NOT EXISTS (SELECT 1 FROM task WHERE phase = 3) AND (SELECT names_version FROM task_store) = ?4
+"""
+_DELIVER_SIMPLY = _DELIVER.replace("UPDATE task", "UPDATE OR IGNORE task", 1)
+_DELIVER_ONE_SIMPLY = _DELIVER_SIMPLY.format(which=_ONE + _SIMPLE)
+_DELIVER_MANY_SIMPLY = _DELIVER_SIMPLY.format(which=_MANY + _SIMPLE)
 _DELIVER_FIRSTS = _DELIVER.format(which=f"{_MANY} AND {_EARLIER} IS NULL") + _TELL
 _DELIVER_REST = _DELIVER.format(which=_MANY) + _TELL
 _REPLACE_EARLIER = f"""
@@ -148,14 +149,13 @@ class TaskSettle:
 
     def _keep_receipts(self, deliveries: Collection[Delivered]) -> None:
         """What was delivered, and the after-upload actions that this owes."""
-        rows = [receipt_to_row(delivery.ref[0], delivery.receipt) for delivery in deliveries]
-        if len(rows) == 1:
-            self._core.database.write(_RECEIPT, rows[0])
-        else:
-            self._core.database.executemany(_RECEIPT, rows)
+        self._insert_receipts([receipt_to_row(delivery.ref[0], delivery.receipt) for delivery in deliveries])
         owed = [(delivery.ref.task_id, delivery.action) for delivery in deliveries if delivery.action]
         if owed:
             self._sequel.owe(owed)
+
+    def _insert_receipts(self, rows: Sequence[Row]) -> None:
+        self._core.database.executemany(_RECEIPT, rows)
 
     def _after_delivery(self, rows: Sequence[Row], deliveries: Mapping[int, Delivered]) -> None:
         _, _, version, behind = rows[0]
@@ -216,7 +216,9 @@ def _again(task: Held, settlement: Failed | Released) -> Again:
         return Again(task, settlement.retry_ns, _BACKOFF, *counts, redact(settlement.error))
     due = task.due_ns if settlement.due_ns is None else settlement.due_ns
     note = None if settlement.note is None else redact(settlement.note)
-    return Again(task, due, wait_number(settlement.wait), task.attempts - task.begun, task.crashes, task.begins, note)
+    begins = task.begins - (task.begun if settlement.untouched else 0)
+    counts = (task.attempts - task.begun, task.crashes, begins)
+    return Again(task, due, wait_number(settlement.wait), *counts, note, settlement.untouched)
 
 
 def _end(task: Held, settlement: Dead | Cancelled | Superseded) -> End:

@@ -14,7 +14,7 @@ import pytest
 from media_watch_tasks.abc.stores import TaskStore
 from media_watch_tasks.clock import to_ns
 from media_watch_tasks.errors import ConfigurationError
-from media_watch_tasks.model.settlements import Delivered, PauseScope
+from media_watch_tasks.model.settlements import Delivered, PauseScope, Released
 from media_watch_tasks.model.tasks import TaskSelection, TaskState, WaitReason
 from media_watch_tasks.model.uploads import UploadReceipt
 from media_watch_tasks.testing.clock import FakeClock
@@ -315,3 +315,17 @@ class ClaimContract(TaskStoreSuite):
         self.pause(store, PauseScope.DESTINATION, OTHER_DESTINATION.destination_id)
         self.pause(store, PauseScope.TAG, ROUTE.source_id)
         assert self.claimed_ids(store, self.request(worker, limit=9, routes=_ALL_ROUTES)) == [ids[0]]
+
+    def test_a_claim_that_nobody_touched_leaves_no_trace(self, store: TaskStore, worker: str) -> None:
+        task_id = self.enqueue_one(store, self.new())
+        request = self.request(worker, floor=store.last_token())
+        before = self.task(store, task_id)
+        claim = self.claim(store, request)
+        assert store.settle([Released(ref=claim.ref, untouched=True)]).settled == {task_id}
+        assert self.task(store, task_id) == before
+        again = self.claim(store, request)
+        assert (again.task.id, again.task.attempts, again.task.ever_begun) == (task_id, 1, False), "not in this run yet"
+        assert again.token > claim.token
+        store.settle([Released(ref=again.ref)])
+        assert not store.claim_batch(request), "work that was begun is for the next run"
+        assert self.claim(store, self.request(worker)).task.ever_begun
