@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def _server_seconds(server: PostgresServer) -> float:
     postmaster = (server.data / "postmaster.pid").read_text().split("\n", 1)[0]
     total = _ticks(Path(f"/proc/{postmaster}/stat").read_text(), children=True)
     for task in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
-        total += _ticks(Path(f"/proc/{task}/stat").read_text(), children=False)
+        # One that has ended meanwhile is counted among those that it had, the next time.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total += _ticks(Path(f"/proc/{task}/stat").read_text(), children=False)
     return total / _TICKS
 
 
