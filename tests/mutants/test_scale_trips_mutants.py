@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.mutants.registered import Mutant, Mutants
@@ -110,6 +110,7 @@ def the_server_keeps_every_statement(patch: pytest.MonkeyPatch) -> None:
     "test_stores_are_opened_although_a_connection_is_lost_meanwhile[pg_advisory_lock(]"
 )
 def a_connection_that_holds_no_lock_yet_is_not_missed(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(cast("Any", Database.__init__).__kwdefaults__, "away_after", 2.0)  # what is in vain ends soon
     revive = Presence.revive
     patch.setattr(Presence, "revive", lambda presence: revive(presence) if presence._held else ())
 

@@ -104,7 +104,7 @@ def takes_zero_and_the_past_for_now(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(classification, "parse_retry_after", parse)
 
 
-@killed_by(HTTP + "test_an_answer_means_what_is_to_be_done[PUT status=503-TransientError-failed-1]")
+@killed_by(HTTP + "test_an_answer_means_what_is_to_be_done[direct-PUT status=503-TransientError-failed-1]")
 def takes_every_refusal_for_final(patch: pytest.MonkeyPatch) -> None:
     right = classification.error_for
 
