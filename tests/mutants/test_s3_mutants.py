@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
 import pytest
 from tests.mutants.registered import Mutant, Mutants
 
@@ -17,7 +16,6 @@ from media_watch_tasks.spool.folder import SpoolFolder
 from media_watch_tasks.spool.pending import PendingStore
 from media_watch_tasks.uploaders import PresignedUploader, S3Uploader
 from media_watch_tasks.uploaders.s3 import _direct, _learning, standing
-from media_watch_tasks.uploaders.s3 import uploader as s3_uploader
 from media_watch_tasks.uploaders.s3._bucket import Bucket
 from media_watch_tasks.uploaders.s3._direct import Direct
 from media_watch_tasks.uploaders.s3._line import Line
@@ -147,20 +145,16 @@ def waits_for_the_answer_whatever_happens(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Line, "exchange", lambda *args, **named: right(*args, **{**named, "wanted": lambda: None}))
 
 
-@killed_by(TRIPS + "test_a_newer_version_is_one_request_too")
-def always_looks_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(s3_uploader, "_unseen_condition", lambda *_: {"IfNoneMatch": "*"})
+@killed_by(TRIPS + "test_a_newer_version_takes_a_look_before_it")
+def looks_when_it_was_refused(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(S3Uploader, "_looks_first", lambda *_: False)
 
 
-@killed_by(TRIPS + "test_an_object_that_another_asset_counts_on_is_looked_at_before_it_is_replaced")
-def takes_any_receipt_for_one_of_its_own(patch: pytest.MonkeyPatch) -> None:
-    right = s3_uploader._unseen_condition
-
-    def condition(bucket: str, key: str, context: Any) -> Mapping[str, str]:
-        context._previous = attrs.evolve(context.previous, deduplicated=False) if context.previous else None
-        return right(bucket, key, context)
-
-    patch.setattr(s3_uploader, "_unseen_condition", condition)
+@killed_by(TRIPS + "test_equal_bytes_of_another_asset_are_not_taken_for_the_earlier_version")
+def goes_by_the_etag_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        Standing, "may_be_replaced", lambda self, _media, context: context.previous.etag.strip('"') == self.etag
+    )
 
 
 @killed_by(DIRECT + "test_what_cuts_a_small_file_off_is_asked_for_again")

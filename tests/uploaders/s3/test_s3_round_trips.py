@@ -38,14 +38,14 @@ def test_a_file_below_the_threshold_is_one_request(s3: StrictS3, client_for: Mak
 
 
 @pytest.mark.parametrize("size", [200_000, 3 * MIB])
-def test_a_newer_version_is_one_request_too(s3: StrictS3, client_for: MakeClient, size: int) -> None:
+def test_a_newer_version_takes_a_look_before_it(s3: StrictS3, client_for: MakeClient, size: int) -> None:
     tree = FakeTree("s3:source")
     with S3Uploader("media", client=client_for(s3)) as uploader:
         earlier = upload(uploader, media_of(tree, b"x" * size))
         upload(uploader, media_of(tree, b"y" * size), previous=earlier)
     assert s3.objects["clip.mov"].data == b"y" * size
-    assert [request.operation for request in s3.requests] == ["PutObject"] * 2
-    assert s3.requests[1].headers["if-match"] == f'"{earlier.etag}"'
+    assert [request.operation for request in s3.requests] == ["PutObject", "HeadObject", "PutObject"]
+    assert s3.requests[2].headers["if-match"] == f'"{earlier.etag}"'
 
 
 @pytest.mark.parametrize("stranger", [b"of somebody else", None], ids=["replaced", "removed"])
@@ -62,7 +62,7 @@ def test_an_earlier_version_that_is_no_longer_there_is_looked_for(
             upload(uploader, media_of(tree, b"second"), previous=earlier)
         upload(uploader, media_of(tree, newest), previous=earlier)
     assert s3.objects["clip.mov"].data == newest
-    assert [request.operation for request in s3.requests][-3:] == ["PutObject", "HeadObject", "PutObject"]
+    assert [request.operation for request in s3.requests][-2:] == ["HeadObject", "PutObject"]
 
 
 def test_a_file_in_parts_takes_a_look_a_beginning_an_end_and_its_parts(s3: StrictS3, client_for: MakeClient) -> None:
@@ -85,6 +85,20 @@ def test_an_object_that_another_asset_counts_on_is_looked_at_before_it_is_replac
         previous = attrs.evolve(theirs, deduplicated=True)
         with pytest.raises(AlreadyExists):
             upload(uploader, media_of(tree, b"second", "b/clip.mov"), previous=previous)
+    assert s3.objects["clip.mov"].data == b"first"
+
+
+def test_equal_bytes_of_another_asset_are_not_taken_for_the_earlier_version(
+    s3: StrictS3, client_for: MakeClient
+) -> None:
+    tree = FakeTree("s3:source")
+    with S3Uploader("media", "{name}", client=client_for(s3)) as uploader:
+        earlier = upload(uploader, media_of(tree, b"first", "a/clip.mov"))
+        del s3.shelf.objects["clip.mov"]
+        theirs = upload(uploader, media_of(tree, b"first", "b/clip.mov"))
+        assert theirs.etag == earlier.etag
+        with pytest.raises(AlreadyExists):
+            upload(uploader, media_of(tree, b"second", "a/clip.mov"), previous=earlier)
     assert s3.objects["clip.mov"].data == b"first"
 
 

@@ -242,8 +242,8 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
 
         checksum = base64.b64encode(sha256).decode()
         settings = self._settings(media, context, sha256)
-        conditions = _unseen_condition(self._bucket.name, key, context)
-        look_first = not self._conditional
+        conditions: Mapping[str, str] = {"IfNoneMatch": "*"}
+        look_first = self._looks_first(context)
         for _ in range(_RACES):
             if look_first:
                 standing = self._bucket.head(key)
@@ -328,6 +328,10 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             receipt=receipt,
         )
 
+    def _looks_first(self, context: UploadContext) -> bool:
+        """True for a newer version too: an equal ETag does not say whose object it is, and not all heed If-Match."""
+        return not self._conditional or context.previous is not None
+
     def _learn(self, code: str, conditions: Mapping[str, str]) -> None:
         """See whether the service refuses conditions altogether."""
         if code == "NotImplemented":
@@ -347,14 +351,3 @@ class S3Uploader(Uploader, FindsExisting, Resumable, Verifies, Checks):
             if self._senders is None:
                 self._senders = ThreadPoolExecutor(self._concurrency, thread_name_prefix="mwt-s3")
             return self._senders
-
-
-def _unseen_condition(bucket: str, key: str, context: UploadContext) -> Mapping[str, str]:
-    """What is expected at the key before anybody has looked: the earlier version, or nothing."""
-    previous = context.previous
-    if previous is None or not previous.etag or (previous.details.get("bucket"), key_of(previous)) != (bucket, key):
-        return {"IfNoneMatch": "*"}
-    if previous.deduplicated:  # what another asset put there is that asset's to replace
-        return {"IfNoneMatch": "*"}
-    etag = previous.etag.strip('"')
-    return {"IfMatch": f'"{etag}"'}
