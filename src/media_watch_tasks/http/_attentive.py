@@ -8,7 +8,6 @@ time of a whole answer rather than that of each byte.
 from __future__ import annotations
 
 import contextlib
-import select
 import ssl
 import threading
 import time
@@ -20,6 +19,7 @@ import httpcore2
 
 from media_watch_tasks.cancellation import CancelToken
 from media_watch_tasks.http.heard import is_interim, without_interim
+from media_watch_tasks.http.wire import is_readable
 
 __all__ = ["AttentiveBackend", "AttentiveStream", "attending", "is_attended"]
 
@@ -137,7 +137,7 @@ class AttentiveStream(httpcore2.NetworkStream):
 
     def _answered(self, sock: Any) -> bool:  # noqa: ANN401 - as above
         """True if a final answer, or the end of the connection, is there. TLS sends bytes that are neither."""
-        if _readable(sock):
+        if is_readable(sock):
             try:
                 sock.settimeout(0)
                 data = sock.recv(_READ)
@@ -148,16 +148,6 @@ class AttentiveStream(httpcore2.NetworkStream):
             self._early += data
             self._ended = self._ended or not data
         return self._ended or not is_interim(without_interim(self._early))
-
-
-def _readable(sock: Any) -> bool:  # noqa: ANN401 - as above
-    if getattr(sock, "pending", None) is not None and sock.pending():
-        return True
-    if not hasattr(select, "poll"):
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _raise_if_cancelled() -> None:

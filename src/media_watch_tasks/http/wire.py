@@ -15,7 +15,7 @@ import time
 from media_watch_tasks.http.heard import GarbledError, Head, Heard, is_interim, parse_head, without_interim
 from media_watch_tasks.http.outgoing import LateError, LostError, Outgoing, StallError
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "is_readable"]
 
 _SLICE = 0.25
 """Seconds after which a wait looks whether it is still wanted."""
@@ -116,7 +116,7 @@ class Wire:
 
     def _write_first(self, request: Outgoing, first: bytes | memoryview) -> bool:
         """Head and first piece at once."""
-        if self._is_tls or not first:
+        if self._is_tls or not first or not hasattr(self._sock, "sendmsg"):  # POSIX has it
             return self._write(request.head, request) and self._write(first, request)
         request.wanted()
         try:
@@ -172,7 +172,7 @@ class Wire:
 
     def _look(self) -> bool:
         """True if something is there; it is taken. Over TLS a connection may be readable with nothing to be read."""
-        if not self._readable():
+        if not is_readable(self._sock):
             return False
         try:
             if self._is_tls:
@@ -188,13 +188,6 @@ class Wire:
         self._have += data
         self._ended = not data
         return True
-
-    def _readable(self) -> bool:
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            return True
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(0))
 
     # ---- hearing
 
@@ -284,3 +277,14 @@ class Wire:
                 raise LostError("the connection ended within the answer", sending=False)
         data, self._have = self._have[:count], self._have[count:]
         return data
+
+
+def is_readable(sock: socket.socket) -> bool:
+    """True if something, or the end, is there to be read, without a wait."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return True
+    if not hasattr(select, "poll"):  # not a POSIX system
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

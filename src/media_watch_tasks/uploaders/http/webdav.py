@@ -116,7 +116,7 @@ class WebdavUploader(HttpUploader, RemovesUnfinished):
         try:
             receipt = self._sent(place, media, context)
             context.confirm()
-            if overwrites or media.size > CHUNK:  # while a small file was sent, nothing has changed
+            if overwrites or media.size > CHUNK:  # for a small new file the server's own refusal is enough
                 overwrites = self._may_overwrite(url, media, context)
             self._move(place, url, media, context, overwrites=overwrites)
             return self._published(url, receipt, media, context)
