@@ -48,6 +48,7 @@ class ScriptedServer:
     ) -> None:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(HANG_GUARD)  # from here on nobody is let in
         self._listening.close()
         for connection in self._open:
             with contextlib.suppress(OSError):
